@@ -1,0 +1,3 @@
+//! stub
+mod spec;
+pub use spec::{Auth, FetchSpec, Identity, Pem, TlsSpec, TlsVersion};

@@ -1,0 +1,8 @@
+//! stub
+pub mod classify;
+pub mod decode;
+pub mod failure;
+pub mod fetch;
+pub mod profile;
+pub mod secret;
+pub mod tally;
