@@ -1,5 +1,7 @@
 //! stub
 
+pub mod messages;
+
 /// Bounds on what a dump may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
