@@ -241,6 +241,22 @@ mod tests {
     }
 
     #[test]
+    fn inlined_calls_share_a_location() {
+        let profile =
+            Profile::decode(encode(&Story::at(REST + GROWTH)).as_slice()).expect("a profile");
+        // Both halves of Mutex.Lock are inlined into the converter.
+        let lock = profile
+            .location
+            .iter()
+            .find(|l| l.address == 0x6b_b7e4)
+            .expect("the call of lockSlow");
+        assert_eq!(
+            lock.line.iter().map(|l| l.line).collect::<Vec<_>>(),
+            [70, 46, 16]
+        );
+    }
+
+    #[test]
     fn the_strings_come_last() {
         let bytes = encode(&Story::at(Duration::ZERO));
         let profile = Profile::decode(bytes.as_slice()).expect("a profile");
