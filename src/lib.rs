@@ -1,6 +1,7 @@
 //! stub
 pub mod classify;
 pub mod decode;
+pub mod demo;
 pub mod failure;
 pub mod fetch;
 pub mod profile;
