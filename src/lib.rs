@@ -3,6 +3,8 @@ pub mod classify;
 pub mod decode;
 pub mod failure;
 pub mod fetch;
+pub mod policy;
 pub mod profile;
 pub mod secret;
 pub mod tally;
+pub mod target;
