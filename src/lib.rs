@@ -4,6 +4,8 @@ pub mod decode;
 pub mod demo;
 pub mod failure;
 pub mod fetch;
+pub mod policy;
 pub mod profile;
 pub mod secret;
 pub mod tally;
+pub mod target;
