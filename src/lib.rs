@@ -1,5 +1,7 @@
 //! stub
 pub mod classify;
+pub mod cli;
+pub mod config;
 pub mod decode;
 pub mod failure;
 pub mod fetch;
@@ -8,3 +10,4 @@ pub mod profile;
 pub mod secret;
 pub mod tally;
 pub mod target;
+pub mod units;
