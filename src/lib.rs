@@ -1,5 +1,7 @@
 //! stub
 pub mod classify;
+pub mod cli;
+pub mod config;
 pub mod decode;
 pub mod demo;
 pub mod failure;
@@ -9,3 +11,4 @@ pub mod profile;
 pub mod secret;
 pub mod tally;
 pub mod target;
+pub mod units;
