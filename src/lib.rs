@@ -1,8 +1,11 @@
 //! stub
 pub mod classify;
 pub mod decode;
+pub mod expose;
 pub mod failure;
 pub mod fetch;
+pub mod probe;
 pub mod profile;
 pub mod secret;
+pub mod self_metrics;
 pub mod tally;

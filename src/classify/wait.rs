@@ -92,7 +92,10 @@ impl WaitReason {
     /// healthy program, as against receives, which may idle for days.
     #[must_use]
     pub const fn is_lock_or_send(self) -> bool {
-        matches!(self, Self::ChanSend | Self::MutexLock | Self::RwMutexRLock | Self::RwMutexLock)
+        matches!(
+            self,
+            Self::ChanSend | Self::MutexLock | Self::RwMutexRLock | Self::RwMutexLock
+        )
     }
 
     /// Its place in [`WaitReason::ALL`].

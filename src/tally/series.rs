@@ -30,5 +30,9 @@ pub struct Selection {
 
 /// Chooses them.
 pub fn select(_tally: &Tally, _limits: &SeriesLimits, _memory: &mut Memory) -> Selection {
-    Selection { shown: vec![], folded: 0, other: 0 }
+    Selection {
+        shown: vec![],
+        folded: 0,
+        other: 0,
+    }
 }

@@ -1,0 +1,3 @@
+//! stub
+mod outcome;
+pub use outcome::{Phases, ProbeError, ProbeOutcome, ProbeReport, ProfileFetch};
