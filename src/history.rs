@@ -47,12 +47,19 @@ impl History {
     /// Keeps `limit` probes, and as many failures older than those. With 0 it keeps none.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { limit, rings: Mutex::default() }
+        Self {
+            limit,
+            rings: Mutex::default(),
+        }
     }
 
     /// Adds a probe. Cost: constant.
     pub fn add(&self, outcome: &ProbeOutcome) {
-        let goroutines = outcome.result.as_ref().ok().map(|report| report.tally.total);
+        let goroutines = outcome
+            .result
+            .as_ref()
+            .ok()
+            .map(|report| report.tally.total);
         let mut rings = self.rings();
         rings.last_id += 1;
         let entry = Entry {
@@ -68,7 +75,9 @@ impl History {
         if rings.recent.len() <= self.limit {
             return;
         }
-        let Some(oldest) = rings.recent.pop_front() else { return };
+        let Some(oldest) = rings.recent.pop_front() else {
+            return;
+        };
         if oldest.failure.is_some() {
             rings.failed.push_back(oldest);
             if rings.failed.len() > self.limit {
@@ -81,7 +90,13 @@ impl History {
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
         let rings = self.rings();
-        rings.recent.iter().rev().chain(rings.failed.iter().rev()).cloned().collect()
+        rings
+            .recent
+            .iter()
+            .rev()
+            .chain(rings.failed.iter().rev())
+            .cloned()
+            .collect()
     }
 
     /// The newest entry of each of these targets that has one, in the order of `targets`.
@@ -114,7 +129,11 @@ mod tests {
             duration: Duration::from_millis(5),
             phases: Phases::default(),
             goroutine: ProfileFetch::default(),
-            result: if ok { Ok(test_report()) } else { Err(ProbeError::Panicked) },
+            result: if ok {
+                Ok(test_report())
+            } else {
+                Err(ProbeError::Panicked)
+            },
         }
     }
 
@@ -159,7 +178,11 @@ mod tests {
         for target in ["a", "b", "a"] {
             history.add(&outcome(target, true));
         }
-        let ids: Vec<_> = history.latest(["a", "b", "c"]).into_iter().map(|e| e.map(|e| e.id)).collect();
+        let ids: Vec<_> = history
+            .latest(["a", "b", "c"])
+            .into_iter()
+            .map(|e| e.map(|e| e.id))
+            .collect();
         assert_eq!(ids, [Some(3), Some(2), None]);
     }
 }

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use prometheus::core::Collector;
-use prometheus::{Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry,
+};
 use prometheus::{IntGaugeVec, TextEncoder};
 
 use crate::expose::metrics::{Kind, Metric};
@@ -15,7 +18,9 @@ use crate::failure::FailureReason;
 use crate::probe::{ProbeError, ProbeOutcome};
 
 /// From a target on the same machine to the longest a module may wait.
-const DURATION_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const DURATION_BUCKETS: [f64; 12] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
 
 /// The label value of a probe that succeeded.
 const SUCCESS: &str = "success";
@@ -104,20 +109,37 @@ impl SelfMetrics {
     pub fn new() -> Result<Self, SelfMetricsError> {
         let registry = Registry::new();
         let build_info = IntGaugeVec::new(opts(BUILD_INFO), BUILD_INFO.labels)?;
-        build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        build_info
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
         registry.register(Box::new(build_info))?;
-        let duration = HistogramOpts::new(PROBE_DURATION.name, PROBE_DURATION.help).buckets(DURATION_BUCKETS.into());
-        let fetched_bytes = add(&registry, IntCounterVec::new(opts(FETCHED_BYTES), FETCHED_BYTES.labels))?;
-        let decode_errors = add(&registry, IntCounterVec::new(opts(DECODE_ERRORS), DECODE_ERRORS.labels))?;
+        let duration = HistogramOpts::new(PROBE_DURATION.name, PROBE_DURATION.help)
+            .buckets(DURATION_BUCKETS.into());
+        let fetched_bytes = add(
+            &registry,
+            IntCounterVec::new(opts(FETCHED_BYTES), FETCHED_BYTES.labels),
+        )?;
+        let decode_errors = add(
+            &registry,
+            IntCounterVec::new(opts(DECODE_ERRORS), DECODE_ERRORS.labels),
+        )?;
         #[cfg(target_os = "linux")]
-        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        registry.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
         Ok(Self {
             reload_successful: add(&registry, IntGauge::with_opts(opts(RELOAD_SUCCESSFUL)))?,
             reload_timestamp: add(&registry, Gauge::with_opts(opts(RELOAD_TIMESTAMP)))?,
             probes: add(&registry, IntCounterVec::new(opts(PROBES), PROBES.labels))?,
-            probe_duration: add(&registry, HistogramVec::new(duration, PROBE_DURATION.labels))?,
+            probe_duration: add(
+                &registry,
+                HistogramVec::new(duration, PROBE_DURATION.labels),
+            )?,
             probes_in_flight: add(&registry, IntGauge::with_opts(opts(PROBES_IN_FLIGHT)))?,
-            targets_refused: add(&registry, IntCounterVec::new(opts(TARGETS_REFUSED), TARGETS_REFUSED.labels))?,
+            targets_refused: add(
+                &registry,
+                IntCounterVec::new(opts(TARGETS_REFUSED), TARGETS_REFUSED.labels),
+            )?,
             unknown_module: add(&registry, IntCounter::with_opts(opts(UNKNOWN_MODULE)))?,
             fetched_bytes: fetched_bytes.with_label_values(&[GOROUTINE]),
             decode_errors: decode_errors.with_label_values(&[GOROUTINE]),
@@ -148,7 +170,11 @@ impl SelfMetrics {
     #[must_use]
     pub fn probe_started(self: &Arc<Self>, module: &str) -> RunningProbe {
         self.probes_in_flight.inc();
-        RunningProbe { metrics: Arc::clone(self), module: module.to_owned(), finished: false }
+        RunningProbe {
+            metrics: Arc::clone(self),
+            module: module.to_owned(),
+            finished: false,
+        }
     }
 
     /// Counts a target that may not be probed.
@@ -169,7 +195,9 @@ impl SelfMetrics {
     /// Notes that the configuration was read well.
     pub fn reload_succeeded(&self, at: SystemTime) {
         self.reload_successful.set(1);
-        let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let since = at
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
         self.reload_timestamp.set(since.as_secs_f64());
     }
 
@@ -180,7 +208,8 @@ impl SelfMetrics {
 
     /// Notes how many targets are remembered.
     pub fn set_tracked_targets(&self, count: usize) {
-        self.tracked_targets.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.tracked_targets
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// The exposition of all of it. Cost: reads `/proc/self`, which a busy machine can take milliseconds for.
@@ -202,9 +231,16 @@ impl RunningProbe {
         self.finished = true;
         let metrics = &self.metrics;
         let result = outcome.failure().map_or(SUCCESS, FailureReason::as_str);
-        metrics.probes.with_label_values(&[&*self.module, result]).inc();
-        metrics.duration_of(&self.module).observe(outcome.duration.as_secs_f64());
-        metrics.fetched_bytes.inc_by(outcome.goroutine.body_bytes.unwrap_or(0));
+        metrics
+            .probes
+            .with_label_values(&[&*self.module, result])
+            .inc();
+        metrics
+            .duration_of(&self.module)
+            .observe(outcome.duration.as_secs_f64());
+        metrics
+            .fetched_bytes
+            .inc_by(outcome.goroutine.body_bytes.unwrap_or(0));
         let unread = match &outcome.result {
             Ok(report) => !report.is_whole(),
             Err(error) => matches!(error, ProbeError::Decode(_) | ProbeError::Panicked),
@@ -219,14 +255,19 @@ impl Drop for RunningProbe {
     fn drop(&mut self) {
         self.metrics.probes_in_flight.dec();
         if !self.finished {
-            self.metrics.probes.with_label_values(&[&*self.module, CANCELED]).inc();
+            self.metrics
+                .probes
+                .with_label_values(&[&*self.module, CANCELED])
+                .inc();
         }
     }
 }
 
 impl From<prometheus::Error> for SelfMetricsError {
     fn from(error: prometheus::Error) -> Self {
-        Self { problem: error.to_string() }
+        Self {
+            problem: error.to_string(),
+        }
     }
 }
 
@@ -259,21 +300,31 @@ mod tests {
             started: SystemTime::UNIX_EPOCH,
             duration: Duration::from_millis(30),
             phases: Phases::default(),
-            goroutine: ProfileFetch { body_bytes: Some(body_bytes), ..ProfileFetch::default() },
+            goroutine: ProfileFetch {
+                body_bytes: Some(body_bytes),
+                ..ProfileFetch::default()
+            },
             result: Err(error),
         }
     }
 
     fn has(metrics: &SelfMetrics, line: &str) {
         let text = metrics.encode().unwrap();
-        assert!(text.lines().any(|l| l == line), "no line {line:?} in:\n{text}");
+        assert!(
+            text.lines().any(|l| l == line),
+            "no line {line:?} in:\n{text}"
+        );
     }
 
     #[test]
     fn names_follow_the_rules() {
         for metric in ALL {
             assert_eq!(problem(metric), None, "{}", metric.name);
-            assert!(metric.name.starts_with("goroutine_exporter_"), "{}", metric.name);
+            assert!(
+                metric.name.starts_with("goroutine_exporter_"),
+                "{}",
+                metric.name
+            );
         }
     }
 
@@ -286,7 +337,11 @@ mod tests {
         assert_valid(&text);
         for metric in ALL {
             let kind = format!("{:?}", metric.kind).to_lowercase();
-            assert!(text.contains(&format!("# TYPE {} {kind}\n", metric.name)), "{} in:\n{text}", metric.name);
+            assert!(
+                text.contains(&format!("# TYPE {} {kind}\n", metric.name)),
+                "{} in:\n{text}",
+                metric.name
+            );
         }
         if cfg!(target_os = "linux") {
             assert!(text.contains("process_open_fds "), "{text}");
@@ -300,11 +355,24 @@ mod tests {
         has(&metrics, "goroutine_exporter_probes_in_flight 1");
         running.finish(&failed(DecodeError::TooLarge { limit: 9 }.into(), 100));
         has(&metrics, "goroutine_exporter_probes_in_flight 0");
-        has(&metrics, r#"goroutine_exporter_probes_total{module="default",result="too_large"} 1"#);
-        has(&metrics, r#"goroutine_exporter_probe_duration_seconds_count{module="default"} 1"#);
-        has(&metrics, r#"goroutine_exporter_fetched_bytes_total{profile="goroutine"} 100"#);
-        has(&metrics, r#"goroutine_exporter_decode_errors_total{profile="goroutine"} 1"#);
-        assert!(!metrics.encode().unwrap().contains("canceled"));
+        has(
+            &metrics,
+            r#"goroutine_exporter_probes_total{module="default",result="too_large"} 1"#,
+        );
+        has(
+            &metrics,
+            r#"goroutine_exporter_probe_duration_seconds_count{module="default"} 1"#,
+        );
+        has(
+            &metrics,
+            r#"goroutine_exporter_fetched_bytes_total{profile="goroutine"} 100"#,
+        );
+        has(
+            &metrics,
+            r#"goroutine_exporter_decode_errors_total{profile="goroutine"} 1"#,
+        );
+        let canceled = r#"result="canceled"} "#;
+        assert!(!metrics.encode().unwrap().contains(canceled));
     }
 
     #[test]
@@ -312,7 +380,10 @@ mod tests {
         let metrics = Arc::new(SelfMetrics::new().unwrap());
         drop(metrics.probe_started("default"));
         has(&metrics, "goroutine_exporter_probes_in_flight 0");
-        has(&metrics, r#"goroutine_exporter_probes_total{module="default",result="canceled"} 1"#);
+        has(
+            &metrics,
+            r#"goroutine_exporter_probes_total{module="default",result="canceled"} 1"#,
+        );
     }
 
     #[test]
@@ -320,8 +391,14 @@ mod tests {
         let metrics = SelfMetrics::new().unwrap();
         metrics.reload_succeeded(SystemTime::UNIX_EPOCH + Duration::from_secs(1000));
         metrics.reload_failed();
-        has(&metrics, "goroutine_exporter_config_last_reload_successful 0");
-        has(&metrics, "goroutine_exporter_config_last_reload_success_timestamp_seconds 1000");
+        has(
+            &metrics,
+            "goroutine_exporter_config_last_reload_successful 0",
+        );
+        has(
+            &metrics,
+            "goroutine_exporter_config_last_reload_success_timestamp_seconds 1000",
+        );
     }
 
     #[test]
@@ -331,9 +408,15 @@ mod tests {
         metrics.unknown_module();
         metrics.probe_rejected("default");
         metrics.set_tracked_targets(3);
-        has(&metrics, r#"goroutine_exporter_targets_refused_total{reason="not_allowed"} 1"#);
+        has(
+            &metrics,
+            r#"goroutine_exporter_targets_refused_total{reason="not_allowed"} 1"#,
+        );
         has(&metrics, "goroutine_exporter_unknown_module_total 1");
-        has(&metrics, r#"goroutine_exporter_probes_total{module="default",result="busy"} 1"#);
+        has(
+            &metrics,
+            r#"goroutine_exporter_probes_total{module="default",result="busy"} 1"#,
+        );
         has(&metrics, "goroutine_exporter_tracked_targets 3");
     }
 }

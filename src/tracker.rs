@@ -58,8 +58,15 @@ impl Tracker {
     /// Remembers nothing yet.
     #[must_use]
     pub fn new(limits: TrackerLimits) -> Self {
-        let tracked = Tracked { limits, uses: 0, states: HashMap::new(), by_use: BTreeMap::new() };
-        Self { tracked: Mutex::new(tracked) }
+        let tracked = Tracked {
+            limits,
+            uses: 0,
+            states: HashMap::new(),
+            by_use: BTreeMap::new(),
+        };
+        Self {
+            tracked: Mutex::new(tracked),
+        }
     }
 
     /// The state of a target, empty when nothing is remembered. Two probes of one target share it; lock it
@@ -76,7 +83,13 @@ impl Tracker {
             None => (Arc::new(key), Arc::default()),
         };
         tracked.by_use.insert(last_use, (now, Arc::clone(&key)));
-        tracked.states.insert(key, Place { last_use, state: Arc::clone(&state) });
+        tracked.states.insert(
+            key,
+            Place {
+                last_use,
+                state: Arc::clone(&state),
+            },
+        );
         tracked.shrink(now);
         state
     }
@@ -126,20 +139,30 @@ impl Tracked {
 mod tests {
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn tracker(targets: usize) -> Tracker {
-        Tracker::new(TrackerLimits { targets, forget_after: HOUR })
+        Tracker::new(TrackerLimits {
+            targets,
+            forget_after: HOUR,
+        })
     }
 
     fn key(target: &str) -> TrackKey {
-        TrackKey { target: target.to_owned(), module: "default".to_owned() }
+        TrackKey {
+            target: target.to_owned(),
+            module: "default".to_owned(),
+        }
     }
 
     fn known(tracker: &Tracker) -> Vec<String> {
-        let tracked = tracker.tracked();
-        let by_use: Vec<_> = tracked.by_use.values().map(|(_, key)| key.target.clone()).collect();
-        assert_eq!(by_use.len(), tracked.states.len());
+        let inner = tracker.tracked();
+        let by_use: Vec<_> = inner
+            .by_use
+            .values()
+            .map(|(_, key)| key.target.clone())
+            .collect();
+        assert_eq!(by_use.len(), inner.states.len());
         by_use
     }
 
@@ -149,7 +172,10 @@ mod tests {
         let first = tracker.state(key("a"), now);
         assert!(Arc::ptr_eq(&first, &tracker.state(key("a"), now)));
         assert!(!Arc::ptr_eq(&first, &tracker.state(key("b"), now)));
-        let module = TrackKey { module: "other".to_owned(), ..key("a") };
+        let module = TrackKey {
+            module: "other".to_owned(),
+            ..key("a")
+        };
         assert!(!Arc::ptr_eq(&first, &tracker.state(module, now)));
         assert_eq!(tracker.count(now), 3);
     }
@@ -161,9 +187,21 @@ mod tests {
             let _ = tracker.state(key(target), now);
         }
         assert_eq!(known(&tracker), ["a", "c"]);
-        tracker.set_limits(TrackerLimits { targets: 1, forget_after: HOUR }, now);
+        tracker.set_limits(
+            TrackerLimits {
+                targets: 1,
+                forget_after: HOUR,
+            },
+            now,
+        );
         assert_eq!(known(&tracker), ["c"]);
-        tracker.set_limits(TrackerLimits { targets: 0, forget_after: HOUR }, now);
+        tracker.set_limits(
+            TrackerLimits {
+                targets: 0,
+                forget_after: HOUR,
+            },
+            now,
+        );
         let _ = tracker.state(key("d"), now);
         assert_eq!(tracker.count(now), 0);
     }

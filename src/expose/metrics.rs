@@ -30,7 +30,7 @@ pub struct Metric {
 macro_rules! metrics {
     ($($id:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
         $(
-            #[doc = $help]
+            #[doc = concat!("`", $name, "`")]
             pub const $id: Metric = Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };
         )*
 
@@ -128,7 +128,13 @@ pub(crate) fn problem(metric: &Metric) -> Option<&'static str> {
     {
         return Some("label");
     }
-    if metric.labels.iter().collect::<std::collections::HashSet<_>>().len() != metric.labels.len() {
+    if metric
+        .labels
+        .iter()
+        .collect::<std::collections::HashSet<_>>()
+        .len()
+        != metric.labels.len()
+    {
         return Some("a label twice");
     }
     if !metric.help.ends_with('.') || metric.help.contains(['\n', '\\']) {

@@ -36,7 +36,12 @@ impl Gate {
     pub fn new(total: usize, per_target: usize) -> Self {
         let clamp = |n: usize| n.clamp(1, Semaphore::MAX_PERMITS);
         let (total, per_target) = (clamp(total), clamp(per_target));
-        Self { total, per_target, places: Arc::new(Semaphore::new(total)), targets: Mutex::default() }
+        Self {
+            total,
+            per_target,
+            places: Arc::new(Semaphore::new(total)),
+            targets: Mutex::default(),
+        }
     }
 
     /// A place, when one is free.
@@ -111,7 +116,10 @@ mod tests {
             assert!(gate.turn(&n.to_string()).now_or_never().flatten().is_some());
         }
         assert!(gate.targets.lock().unwrap().len() <= 1 + SWEEP_MARGIN);
-        assert!(gate.turn("held").now_or_never().flatten().is_none(), "a turn in use was swept out");
+        assert!(
+            gate.turn("held").now_or_never().flatten().is_none(),
+            "a turn in use was swept out"
+        );
         drop(held);
     }
 
