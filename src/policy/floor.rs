@@ -1,0 +1,138 @@
+//! The addresses no probe goes to unless a `cidr` entry was written for them, in every spelling.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// What kind of address the floor refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FloorRange {
+    /// 169.254.0.0/16 (RFC 3927) and `fe80::/10` (RFC 4291). Clouds serve credentials here.
+    LinkLocal,
+    /// Addresses outside of the link-local range where clouds serve credentials.
+    Metadata,
+    /// 224.0.0.0/4 (RFC 5771) and `ff00::/8` (RFC 4291).
+    Multicast,
+    /// 0.0.0.0/8 (RFC 1122: "this host") and `::`. Linux connects them to itself.
+    Unspecified,
+    /// 255.255.255.255.
+    Broadcast,
+}
+
+impl fmt::Display for FloorRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LinkLocal => "a link-local address",
+            Self::Metadata => "a cloud metadata address",
+            Self::Multicast => "a multicast address",
+            Self::Unspecified => "an unspecified address",
+            Self::Broadcast => "the broadcast address",
+        })
+    }
+}
+
+const V4: [(Ipv4Net, FloorRange); 5] = [
+    (
+        Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16),
+        FloorRange::LinkLocal,
+    ),
+    // Alibaba Cloud's metadata service, in the shared address space of RFC 6598.
+    (
+        Ipv4Net::new_assert(Ipv4Addr::new(100, 100, 100, 200), 32),
+        FloorRange::Metadata,
+    ),
+    (
+        Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4),
+        FloorRange::Multicast,
+    ),
+    (
+        Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 8),
+        FloorRange::Unspecified,
+    ),
+    (
+        Ipv4Net::new_assert(Ipv4Addr::BROADCAST, 32),
+        FloorRange::Broadcast,
+    ),
+];
+
+const V6: [(Ipv6Net, FloorRange); 5] = [
+    (
+        Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
+        FloorRange::LinkLocal,
+    ),
+    // The metadata services of AWS and of Google Cloud over IPv6, in unique local addresses.
+    (
+        Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254), 128),
+        FloorRange::Metadata,
+    ),
+    (
+        Ipv6Net::new_assert(Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254), 128),
+        FloorRange::Metadata,
+    ),
+    (
+        Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8),
+        FloorRange::Multicast,
+    ),
+    (
+        Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128),
+        FloorRange::Unspecified,
+    ),
+];
+
+/// The range of the floor an address lies in, taken as it is written.
+pub(super) fn range_of(address: IpAddr) -> Option<(IpNet, FloorRange)> {
+    match address {
+        IpAddr::V4(v4) => V4
+            .iter()
+            .find(|(net, _)| net.contains(&v4))
+            .map(|(net, range)| (IpNet::V4(*net), *range)),
+        IpAddr::V6(v6) => V6
+            .iter()
+            .find(|(net, _)| net.contains(&v6))
+            .map(|(net, range)| (IpNet::V6(*net), *range)),
+    }
+}
+
+/// The address itself, then each IPv4 address that an IPv6 form carries in it, with the number of bits in front of
+/// that IPv4 address (0 for the address itself).
+///
+/// The forms: IPv4-mapped and IPv4-compatible (RFC 4291), NAT64 (RFC 6052, and RFC 8215 for the prefix of local use,
+/// where the operator chooses the length), 6to4 (RFC 3056), Teredo (RFC 4380: server, and client with its bits
+/// inverted). A NAT64 prefix of the network's own cannot be known here.
+pub(super) fn embedded(address: IpAddr) -> impl Iterator<Item = (IpAddr, u8)> {
+    let mut found = vec![(address.to_canonical(), 0)];
+    if let IpAddr::V6(v6) = address {
+        let bits = v6.to_bits();
+        // RFC 6052 keeps the 8 bits from 64 on zero: the forms that reach over them are read without them.
+        let squeezed = (bits >> 64 << 64) | (bits << 72 >> 64);
+        let mut carries = |front: u8, v4: Ipv4Addr| found.push((IpAddr::V4(v4), front));
+        match v6.segments() {
+            // `::1` would read as 0.0.0.1: loopback is no IPv4-compatible address.
+            [0, 0, 0, 0, 0, 0, ..] if v6 != Ipv6Addr::LOCALHOST => {
+                carries(96, bits_after(bits, 96))
+            }
+            [0x64, 0xff9b, 0, 0, 0, 0, ..] => carries(96, bits_after(bits, 96)),
+            [0x64, 0xff9b, 1, ..] => {
+                carries(96, bits_after(bits, 96));
+                for front in [48, 56, 64] {
+                    carries(front, bits_after(squeezed, front));
+                }
+            }
+            [0x2002, ..] => carries(16, bits_after(bits, 16)),
+            [0x2001, 0, ..] => {
+                carries(32, bits_after(bits, 32));
+                carries(96, Ipv4Addr::from_bits(!bits_after(bits, 96).to_bits()));
+            }
+            _ => {}
+        }
+    }
+    found.into_iter()
+}
+
+/// The 32 bits behind the first `front` ones.
+fn bits_after(bits: u128, front: u8) -> Ipv4Addr {
+    let head = bits.checked_shl(u32::from(front)).unwrap_or(0) >> 96;
+    Ipv4Addr::from_bits(u32::try_from(head).unwrap_or(0))
+}

@@ -1,0 +1,517 @@
+//! Targets as people write them, in one canonical form.
+//!
+//! Shape: `host:port`, `http(s)://host:port[/prefix]` or `unix:///socket`. Nothing here resolves a name or decides
+//! whether a target may be probed; that is `policy`. A target never holds credentials, a query or a fragment.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use thiserror::Error;
+use url::{Host, Url};
+
+/// Longer targets are refused. Long enough for any real URL, short enough to be kept for thousands of targets.
+pub const MAX_TARGET_BYTES: usize = 2048;
+
+/// The longest socket path Linux can connect to: `sun_path` less its closing zero byte (unix(7)).
+const MAX_SOCKET_BYTES: usize = 107;
+
+/// Where the profiles of one process are asked for.
+///
+/// Two spellings of one target (`LOCALHOST:6060/`, `http://localhost:6060`; `0x7f.1:80`, `http://127.0.0.1`) are
+/// equal, print alike and hash alike.
+#[derive(Clone, Debug)]
+pub struct Target {
+    canonical: String,
+    place: Place,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    /// The URL with its prefix and without a slash at its end; `rooted` when the name was typed with a closing dot.
+    Tcp { base: Url, rooted: bool },
+    /// The path, and the URL every request over a socket starts from.
+    Unix { path: PathBuf, base: Url },
+}
+
+/// What a connection is opened to, as written: the name is not resolved yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint<'a> {
+    /// A host name, lower case, in ASCII, without a closing dot.
+    Name {
+        /// The name.
+        name: &'a str,
+        /// The TCP port.
+        port: u16,
+    },
+    /// An address written as such.
+    Address(SocketAddr),
+    /// The absolute path of a unix socket.
+    Socket(&'a Path),
+}
+
+/// Why a text is no target. Each message is a sentence for the person who typed it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// Nothing was given.
+    #[error(
+        "the target is empty: write host:port, http://host:port/prefix or unix:///path/of/the.sock"
+    )]
+    Empty,
+    /// Above [`MAX_TARGET_BYTES`].
+    #[error("the target is {length} bytes long, and at most {MAX_TARGET_BYTES} are allowed")]
+    TooLong {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// A blank, a control character or a backslash.
+    #[error("the target holds the character {character:?}, which is not allowed in a target")]
+    Character {
+        /// The first such character.
+        character: char,
+    },
+    /// Another scheme than http, https and unix.
+    #[error("the scheme of a target must be http, https or unix")]
+    Scheme,
+    /// A user name or password before the host.
+    #[error(
+        "a target must not hold a user name or password: configure basic_auth or authorization in the module"
+    )]
+    UserInfo,
+    /// A `?`.
+    #[error("a target must not hold a query ('?'): the module's path is put behind the target")]
+    Query,
+    /// A `#`.
+    #[error("a target must not hold a fragment ('#')")]
+    Fragment,
+    /// A `.` or `..` segment, in any spelling.
+    #[error("the path of a target must not hold '.' or '..' segments")]
+    DotSegment,
+    /// A path without a scheme.
+    #[error("a target with a path needs its scheme: write http://host:port/prefix")]
+    PathWithoutScheme,
+    /// No port, and no scheme that would imply one.
+    #[error("the target has no port: write host:port, for example localhost:6060")]
+    NoPort,
+    /// A port that is no number from 1 to 65535.
+    #[error("the port of a target must be a number from 1 to 65535")]
+    Port,
+    /// No host, or one that is neither a name nor an address.
+    #[error("the host of the target is neither a name nor an address")]
+    Host,
+    /// Colons outside of brackets.
+    #[error("an IPv6 address in a target goes in brackets: write [::1]:6060")]
+    Brackets,
+    /// A socket path that is not absolute, or names a directory.
+    #[error("a socket needs an absolute path: write unix:///path/of/the.sock")]
+    SocketPath,
+    /// A socket path the system could not connect to.
+    #[error("the path of a socket has at most {MAX_SOCKET_BYTES} bytes")]
+    SocketTooLong,
+}
+
+impl Target {
+    /// The canonical form, the same for every spelling: scheme, host and port always written, no slash at the end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.canonical
+    }
+
+    /// What a connection is opened to.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint<'_> {
+        match &self.place {
+            // A base URL always has a host and a port; without them it would be no target.
+            Place::Tcp { base, .. } => {
+                Endpoint::of_url(base).unwrap_or(Endpoint::Name { name: "", port: 0 })
+            }
+            Place::Unix { path, .. } => Endpoint::Socket(path),
+        }
+    }
+
+    /// Whether the name was written with a closing dot, which keeps the system's search domains out of its lookup.
+    #[must_use]
+    pub fn is_rooted(&self) -> bool {
+        matches!(self.place, Place::Tcp { rooted: true, .. })
+    }
+
+    /// The URL of `path` (with its leading slash) and `query` (without `?`, may be empty) behind the target's prefix.
+    /// For a unix socket the host is `localhost`.
+    #[must_use]
+    pub fn url(&self, path: &str, query: &str) -> Url {
+        let (Place::Tcp { base, .. } | Place::Unix { base, .. }) = &self.place;
+        let mut url = base.clone();
+        let joined = format!(
+            "{}/{}",
+            url.path().trim_end_matches('/'),
+            path.trim_start_matches('/')
+        );
+        url.set_path(&joined);
+        url.set_query((!query.is_empty()).then_some(query));
+        url
+    }
+}
+
+impl<'a> Endpoint<'a> {
+    /// The endpoint of an http or https URL; `None` when it has no host or no port can be told.
+    #[must_use]
+    pub fn of_url(url: &'a Url) -> Option<Self> {
+        let port = url.port_or_known_default()?;
+        Some(match url.host()? {
+            Host::Domain(name) => Self::Name {
+                name: name.strip_suffix('.').unwrap_or(name),
+                port,
+            },
+            Host::Ipv4(address) => Self::Address(SocketAddr::new(IpAddr::V4(address), port)),
+            Host::Ipv6(address) => Self::Address(SocketAddr::new(IpAddr::V6(address), port)),
+        })
+    }
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        if text.is_empty() {
+            return Err(TargetError::Empty);
+        }
+        if text.len() > MAX_TARGET_BYTES {
+            return Err(TargetError::TooLong { length: text.len() });
+        }
+        if let Some(character) = text
+            .chars()
+            .find(|c| c.is_whitespace() || c.is_control() || *c == '\\')
+        {
+            return Err(TargetError::Character { character });
+        }
+        if text.contains('?') {
+            return Err(TargetError::Query);
+        }
+        if text.contains('#') {
+            return Err(TargetError::Fragment);
+        }
+        match text.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("unix") => unix(rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => tcp("http", rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => tcp("https", rest),
+            Some(_) => Err(TargetError::Scheme),
+            None if text.contains('/') => Err(TargetError::PathWithoutScheme),
+            None if !has_port(text)? => Err(TargetError::NoPort),
+            None => tcp("http", text),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.canonical)
+    }
+}
+
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        self.canonical == other.canonical
+    }
+}
+
+impl Eq for Target {}
+
+impl Hash for Target {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.canonical.hash(state);
+    }
+}
+
+impl PartialOrd for Target {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Target {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.canonical.cmp(&other.canonical)
+    }
+}
+
+/// Whether an authority names a port. More than one colon outside of brackets is an IPv6 address that lacks them.
+fn has_port(authority: &str) -> Result<bool, TargetError> {
+    let (host, port) = match authority.rsplit_once(']') {
+        Some((_, after)) => ("", after.strip_prefix(':')),
+        None => match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    match port {
+        Some(port) if port.contains(':') && !host.contains('@') => Err(TargetError::Brackets),
+        Some(port) => Ok(!port.is_empty()),
+        None => Ok(false),
+    }
+}
+
+fn tcp(scheme: &str, rest: &str) -> Result<Target, TargetError> {
+    let (authority, path) = match rest
+        .find('/')
+        .and_then(|slash| rest.split_at_checked(slash))
+    {
+        Some(halves) => halves,
+        None => (rest, ""),
+    };
+    if authority.contains('@') {
+        return Err(TargetError::UserInfo);
+    }
+    // An empty one would make the parser take the path's first segment for the host.
+    if authority.is_empty() {
+        return Err(TargetError::Host);
+    }
+    has_port(authority)?;
+    if path.split('/').any(is_dot_segment) {
+        return Err(TargetError::DotSegment);
+    }
+    let path = path.trim_end_matches('/');
+    let mut base =
+        Url::parse(&format!("{scheme}://{authority}{path}")).map_err(|error| match error {
+            url::ParseError::InvalidPort => TargetError::Port,
+            _ => TargetError::Host,
+        })?;
+    let mut rooted = false;
+    if let Some(Host::Domain(name)) = base.host() {
+        let undotted = name.strip_suffix('.').unwrap_or(name).to_owned();
+        rooted = undotted.len() < name.len();
+        if undotted.split('.').any(str::is_empty) {
+            return Err(TargetError::Host);
+        }
+        if rooted {
+            base.set_host(Some(&undotted))
+                .map_err(|_| TargetError::Host)?;
+        }
+    }
+    let port = base
+        .port_or_known_default()
+        .filter(|port| *port > 0)
+        .ok_or(TargetError::Port)?;
+    let host = base
+        .host_str()
+        .filter(|host| !host.is_empty())
+        .ok_or(TargetError::Host)?;
+    let canonical = format!(
+        "{scheme}://{host}:{port}{}",
+        base.path().trim_end_matches('/')
+    );
+    Ok(Target {
+        canonical,
+        place: Place::Tcp { base, rooted },
+    })
+}
+
+/// Whether a path segment is `.` or `..`, or becomes one for a server that decodes it (Go's `net/http` does, encoded
+/// slashes included).
+fn is_dot_segment(segment: &str) -> bool {
+    let decoded = segment
+        .to_ascii_lowercase()
+        .replace("%2e", ".")
+        .replace("%2f", "/")
+        .replace("%5c", "/");
+    decoded.split('/').any(|part| part == "." || part == "..")
+}
+
+fn unix(path: &str) -> Result<Target, TargetError> {
+    if !path.starts_with('/') || path.ends_with('/') {
+        return Err(TargetError::SocketPath);
+    }
+    if path.split('/').any(|part| part == "." || part == "..") {
+        return Err(TargetError::DotSegment);
+    }
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let path = format!("/{}", parts.join("/"));
+    if path.len() > MAX_SOCKET_BYTES {
+        return Err(TargetError::SocketTooLong);
+    }
+    let base = Url::parse("http://localhost/").map_err(|_| TargetError::Host)?;
+    Ok(Target {
+        canonical: format!("unix://{path}"),
+        place: Place::Unix {
+            path: PathBuf::from(path),
+            base,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<String, TargetError> {
+        text.parse::<Target>().map(|target| target.to_string())
+    }
+
+    #[test]
+    fn one_target_has_one_spelling() {
+        let check = |typed: &str, canonical: &str| {
+            assert_eq!(parse(typed).as_deref(), Ok(canonical), "{typed}");
+            assert_eq!(
+                parse(canonical).as_deref(),
+                Ok(canonical),
+                "the canonical form of {typed}, read again"
+            );
+        };
+        check("localhost:6060", "http://localhost:6060");
+        check("LocalHost:6060", "http://localhost:6060");
+        check("http://localhost:6060/", "http://localhost:6060");
+        check("HTTP://localhost:06060", "http://localhost:6060");
+        check("http://localhost", "http://localhost:80");
+        check("https://localhost", "https://localhost:443");
+        check("localhost:80", "http://localhost:80");
+        check("http://app.example.:8080//", "http://app.example:8080");
+        check(
+            "https://app.example/team/api/",
+            "https://app.example:443/team/api",
+        );
+        check(
+            "http://app.example:1/a b".replace(' ', "%20").as_str(),
+            "http://app.example:1/a%20b",
+        );
+        check("2130706433:6060", "http://127.0.0.1:6060");
+        check("0x7f.1:6060", "http://127.0.0.1:6060");
+        check("0177.0.0.1:6060", "http://127.0.0.1:6060");
+        check("127.0.0.1.:6060", "http://127.0.0.1:6060");
+        check("%31%32%37.0.0.1:6060", "http://127.0.0.1:6060");
+        check("１２７.0.0.1:6060", "http://127.0.0.1:6060");
+        check("[::1]:6060", "http://[::1]:6060");
+        check("[0:0:0:0:0:0:0:1]:6060", "http://[::1]:6060");
+        check("[::ffff:127.0.0.1]:6060", "http://[::ffff:7f00:1]:6060");
+        check("http://[::1]", "http://[::1]:80");
+        check(
+            "http://bücher.example:6060",
+            "http://xn--bcher-kva.example:6060",
+        );
+        check("unix:///run/app.sock", "unix:///run/app.sock");
+        check("UNIX:////run//app.sock", "unix:///run/app.sock");
+        check("unix:///run/a@b:1.sock", "unix:///run/a@b:1.sock");
+    }
+
+    #[test]
+    fn what_is_no_target_says_why() {
+        let check =
+            |typed: &str, error: TargetError| assert_eq!(parse(typed), Err(error), "{typed}");
+        check("", TargetError::Empty);
+        check(
+            &format!("http://a/{}", "x".repeat(MAX_TARGET_BYTES - 8)),
+            TargetError::TooLong { length: 2049 },
+        );
+        check("localhost", TargetError::NoPort);
+        check("localhost:", TargetError::NoPort);
+        check("[::1]", TargetError::NoPort);
+        check("::1:6060", TargetError::Brackets);
+        check("http://::1", TargetError::Brackets);
+        check("localhost:0", TargetError::Port);
+        check("localhost:65536", TargetError::Port);
+        check("localhost:http", TargetError::Port);
+        check("http://localhost:0", TargetError::Port);
+        check(":6060", TargetError::Host);
+        check("http://", TargetError::Host);
+        check("http:///path", TargetError::Host);
+        check("a..b:1", TargetError::Host);
+        check(".:1", TargetError::Host);
+        check("256.256.256.256:1", TargetError::Host);
+        check("[fe80::1%25eth0]:1", TargetError::Host);
+        check("localhost:6060/api", TargetError::PathWithoutScheme);
+        check("ftp://localhost:21", TargetError::Scheme);
+        check("file:///etc/passwd", TargetError::Scheme);
+        check("gopher://localhost:70/_x", TargetError::Scheme);
+        check("http://user:pw@localhost:1", TargetError::UserInfo);
+        check("user@localhost:1", TargetError::UserInfo);
+        check("http://localhost:1?x=1", TargetError::Query);
+        check("http://localhost:1#x", TargetError::Fragment);
+        check("unix:///run/a?b", TargetError::Query);
+        for path in [
+            "/..",
+            "/a/../b",
+            "/.",
+            "/%2e%2E/x",
+            "/.%2e",
+            "/a%2f..%2fb",
+            "/a%5C..%5cb",
+        ] {
+            check(
+                &format!("http://localhost:1{path}"),
+                TargetError::DotSegment,
+            );
+        }
+        check(
+            "http://localhost:1\\@evil",
+            TargetError::Character { character: '\\' },
+        );
+        check("local host:1", TargetError::Character { character: ' ' });
+        check("localhost:1\n", TargetError::Character { character: '\n' });
+        check("unix://run/app.sock", TargetError::SocketPath);
+        check("unix:///", TargetError::SocketPath);
+        check("unix:///run/", TargetError::SocketPath);
+        check("unix:///run/../etc/x", TargetError::DotSegment);
+        check(
+            &format!("unix:///{}", "x".repeat(MAX_SOCKET_BYTES)),
+            TargetError::SocketTooLong,
+        );
+    }
+
+    #[test]
+    fn lengths_at_the_limit_are_taken() {
+        assert!(parse(&format!("http://a/{}", "x".repeat(MAX_TARGET_BYTES - 9))).is_ok());
+        assert!(parse(&format!("unix:///{}", "x".repeat(MAX_SOCKET_BYTES - 1))).is_ok());
+    }
+
+    #[test]
+    fn a_url_has_prefix_path_and_query() {
+        let check = |target: &str, path: &str, query: &str, url: &str| {
+            let target: Target = target.parse().unwrap();
+            assert_eq!(target.url(path, query).as_str(), url);
+        };
+        check(
+            "h:6060",
+            "/debug/pprof/goroutine",
+            "debug=2",
+            "http://h:6060/debug/pprof/goroutine?debug=2",
+        );
+        check(
+            "https://h/a/b/",
+            "/debug/pprof/heap",
+            "",
+            "https://h/a/b/debug/pprof/heap",
+        );
+        check(
+            "unix:///run/a.sock",
+            "/p",
+            "debug=1",
+            "http://localhost/p?debug=1",
+        );
+        check("h:1", "/a?b#c", "", "http://h:1/a%3Fb%23c");
+    }
+
+    #[test]
+    fn the_endpoint_is_what_is_connected_to() {
+        let name: Target = "https://App.Example.".parse().unwrap();
+        assert_eq!(
+            name.endpoint(),
+            Endpoint::Name {
+                name: "app.example",
+                port: 443
+            }
+        );
+        assert!(name.is_rooted());
+        let address: Target = "0x7f.1:80".parse().unwrap();
+        assert_eq!(
+            address.endpoint(),
+            Endpoint::Address(SocketAddr::from(([127, 0, 0, 1], 80)))
+        );
+        assert!(!address.is_rooted());
+        let socket: Target = "unix:///run/a.sock".parse().unwrap();
+        assert_eq!(
+            socket.endpoint(),
+            Endpoint::Socket(Path::new("/run/a.sock"))
+        );
+    }
+}
