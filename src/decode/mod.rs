@@ -1,11 +1,37 @@
-//! stub
+//! Bytes of a goroutine profile in, goroutines pushed into a [`Sink`].
+//!
+//! The encoding is recognised from the bytes: gzip, protobuf (`debug=0`), counted text (`debug=1`), a block a
+//! goroutine (`debug=2`, panics, SIGQUIT, logs that hold such a dump). Text is read as a stream in bounded memory;
+//! a protobuf is held whole, since Go writes its string table last. Input is hostile: nothing here panics or
+//! recurses on it, and whatever cannot be read is counted in [`Summary::damage`].
+
+mod debug1;
+mod debug2;
+mod gzip;
+mod hidden;
+mod proto;
+mod text;
+
+use debug1::Debug1;
+use debug2::Debug2;
+
+use crate::profile::{Sink, Summary};
+
+/// How many bytes are looked at to recognise an encoding: what precedes the first line of `debug=1`, or the
+/// field tags of a protobuf.
+const SNIFF_BYTES: usize = 64;
+
+/// The name in place of a frame that has none.
+const NO_SYMBOL: &[u8] = b"(no symbol)";
 
 /// Bounds on what a dump may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes after inflation, at most; more is [`DecodeError::TooLarge`].
+    /// Bytes after inflation, and of a protobuf, at most; more is [`DecodeError::TooLarge`]. Text that comes
+    /// uncompressed is read in bounded memory whatever its size.
     pub inflated_bytes: u64,
 }
+
 /// Why a body is no goroutine profile that can be counted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -14,7 +40,7 @@ pub enum DecodeError {
     #[error("this is no goroutine profile: {found}")]
     NotPprof {
         /// What was found in its place.
-        found: String,
+        found: &'static str,
     },
     /// More bytes than allowed.
     #[error("more than {limit} bytes after inflation")]
@@ -22,7 +48,7 @@ pub enum DecodeError {
         /// The limit.
         limit: u64,
     },
-    /// A damaged profile.
+    /// A profile that is damaged beyond counting.
     #[error("{problem} at byte {offset}")]
     Damaged {
         /// What is wrong.
@@ -30,4 +56,148 @@ pub enum DecodeError {
         /// Where, in inflated bytes.
         offset: u64,
     },
+}
+
+/// Reads a whole body. Cost: one pass over text; a protobuf is read twice and held once, inflated.
+///
+/// # Errors
+/// When the body is no goroutine profile, is larger than allowed, or is damaged beyond counting.
+pub fn decode<S: Sink>(body: &[u8], limits: &Limits, sink: &mut S) -> Result<Summary, DecodeError> {
+    let mut decoder = Decoder::new(limits);
+    decoder.push(body, sink)?;
+    decoder.finish(sink)
+}
+
+/// Reads a body piece by piece; the pieces may end anywhere.
+#[derive(Debug)]
+pub struct Decoder {
+    limits: Limits,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Sniffing(Vec<u8>),
+    Gzip(Vec<u8>),
+    Protobuf(Vec<u8>),
+    Debug1(Box<Debug1>),
+    Debug2(Box<Debug2>),
+}
+
+impl Decoder {
+    /// One that has seen nothing yet.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            limits: *limits,
+            state: State::Sniffing(Vec::new()),
+        }
+    }
+
+    /// Takes the next piece. Text goes to the sink as it comes; compressed and protobuf bodies are kept until
+    /// [`Decoder::finish`], so the caller bounds how many of their bytes it pushes.
+    ///
+    /// # Errors
+    /// When a protobuf grows past the limit.
+    pub fn push<S: Sink>(&mut self, piece: &[u8], sink: &mut S) -> Result<(), DecodeError> {
+        match &mut self.state {
+            State::Sniffing(head) => {
+                head.extend_from_slice(piece);
+                if head.len() < SNIFF_BYTES {
+                    return Ok(());
+                }
+                let head = std::mem::take(head);
+                self.start(&head, sink)
+            }
+            State::Gzip(kept) => {
+                kept.extend_from_slice(piece);
+                Ok(())
+            }
+            State::Protobuf(kept) => {
+                let limit = self.limits.inflated_bytes;
+                kept.extend_from_slice(piece);
+                if proto::len(kept) > limit {
+                    Err(DecodeError::TooLarge { limit })
+                } else {
+                    Ok(())
+                }
+            }
+            State::Debug1(text) => {
+                text.push(piece, sink);
+                Ok(())
+            }
+            State::Debug2(text) => {
+                text.push(piece, sink);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads what is left and says what the dump was.
+    ///
+    /// # Errors
+    /// As [`decode`].
+    pub fn finish<S: Sink>(mut self, sink: &mut S) -> Result<Summary, DecodeError> {
+        if let State::Sniffing(head) = &mut self.state {
+            let head = std::mem::take(head);
+            self.start(&head, sink)?;
+        }
+        match self.state {
+            State::Sniffing(_) => Err(DecodeError::NotPprof {
+                found: "an empty body",
+            }),
+            State::Gzip(body) => inflate(&body, &self.limits, sink),
+            State::Protobuf(body) => proto::decode(&body, sink),
+            State::Debug1(text) => text.finish(sink),
+            State::Debug2(text) => text.finish(sink),
+        }
+    }
+
+    fn start<S: Sink>(&mut self, head: &[u8], sink: &mut S) -> Result<(), DecodeError> {
+        self.state = match head {
+            [] => return Ok(()),
+            [0x1f, 0x8b, ..] => State::Gzip(Vec::new()),
+            _ if is_binary(head) => State::Protobuf(Vec::new()),
+            _ if debug1::is_debug1(head) => State::Debug1(Box::default()),
+            _ => State::Debug2(Box::default()),
+        };
+        self.push(head, sink)
+    }
+}
+
+/// Inflates a gzip body a piece at a time into a decoder of what is inside.
+fn inflate<S: Sink>(body: &[u8], limits: &Limits, sink: &mut S) -> Result<Summary, DecodeError> {
+    let mut inner = Decoder::new(limits);
+    let end = gzip::inflate(body, limits.inflated_bytes, |piece| {
+        inner.push(piece, sink)?;
+        match inner.state {
+            State::Gzip(_) => Err(DecodeError::NotPprof {
+                found: "gzip inside gzip",
+            }),
+            _ => Ok(()),
+        }
+    })?;
+    let cut = end == gzip::End::Cut;
+    if cut && matches!(inner.state, State::Protobuf(_)) {
+        return Err(DecodeError::Damaged {
+            problem: "the compressed profile ends early",
+            offset: gzip::len(body),
+        });
+    }
+    let mut summary = inner.finish(sink)?;
+    summary.truncated |= cut;
+    summary.damage += u64::from(end == gzip::End::Trailing);
+    Ok(summary)
+}
+
+/// Whether these are no bytes of text: the tags and lengths at the start of a protobuf are control characters.
+fn is_binary(head: &[u8]) -> bool {
+    let control = |&byte: &u8| byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b);
+    head.iter().take(SNIFF_BYTES).any(control)
+}
+
+/// Whether a stack of this depth may have lost its root: Go keeps 32 frames up to 1.22, 128 from 1.23 on
+/// (runtime/pprof/pprof.go, runtime/mprof.go).
+fn is_cut_depth(depth: usize) -> bool {
+    depth == 32 || depth >= 128
 }

@@ -1,24 +1,66 @@
-//! stub
+//! From decoded goroutines to counted groups, and from groups to a bounded number of series.
+//!
+//! [`Collector`] takes what a decoder pushes and counts it by group in bounded memory; [`select`] chooses which
+//! groups get series of their own. The sum over the groups and the rest is the total, always.
 
+mod collector;
+mod interner;
 mod series;
-pub use series::{Memory, Selection, SeriesLimits, select};
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
+pub use collector::Collector;
+pub use series::{Memory, Selection, SeriesLimits, select};
+
 use crate::classify::{Origin, WaitReason};
-use crate::profile::{Encoding, Summary};
+use crate::profile::Summary;
+
+/// The waits that are counted as "at least this long", in minutes: a minute, ten, an hour, a day.
+pub const WAITED_MINUTES: [u64; 4] = [1, 10, 60, 24 * 60];
+
+/// From how long a wait for a lock or a send means that somebody is stuck.
+pub const STUCK: Duration = Duration::from_secs(10 * 60);
 
 /// The key of a group: the first 8 bytes of SHA-256 over wait reason, blocking frame and application frame,
 /// each followed by a newline. Prints as 16 hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupId(pub u64);
 
+impl GroupId {
+    /// The key of the group with these labels.
+    #[must_use]
+    pub fn of(wait_reason: WaitReason, blocking_frame: &str, app_frame: &str) -> Self {
+        Self(fingerprint(&[
+            wait_reason.as_str(),
+            blocking_frame,
+            app_frame,
+        ]))
+    }
+}
+
 impl fmt::Display for GroupId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
+}
+
+/// The first 8 bytes of SHA-256 over the parts, each followed by a newline: the same on every machine, and
+/// easily computed elsewhere (`printf '%s\n' ... | sha256sum`).
+#[must_use]
+pub fn fingerprint(parts: &[&str]) -> u64 {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update(b"\n");
+    }
+    let digest = hash.finalize();
+    digest
+        .first_chunk()
+        .map_or(0, |head| u64::from_be_bytes(*head))
 }
 
 /// Goroutines with the same wait reason, blocking frame and application frame.
@@ -52,6 +94,14 @@ pub struct Group {
     pub origin: Origin,
 }
 
+impl Group {
+    /// Whether it waits for a lock or a send for so long that it is stuck.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        self.wait_reason.is_lock_or_send() && self.longest_wait.is_some_and(|wait| wait >= STUCK)
+    }
+}
+
 /// Everything counted in one profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
@@ -63,6 +113,10 @@ pub struct Tally {
     pub wait_reasons: [u64; WaitReason::ALL.len()],
     /// The longest wait by wait reason, same order.
     pub longest_waits: [Option<Duration>; WaitReason::ALL.len()],
+    /// Goroutines that waited at least [`WAITED_MINUTES`], by wait reason, same orders; cumulative.
+    pub waited: [[u64; WAITED_MINUTES.len()]; WaitReason::ALL.len()],
+    /// Proven leaked, whole target.
+    pub leaked: u64,
     /// Largest first, ties by id.
     pub groups: Vec<Group>,
     /// Goroutines of no group in `groups`, since there were too many groups or names to keep.
@@ -75,10 +129,15 @@ pub struct Tally {
     pub highest_id: Option<u64>,
 }
 
-impl Tally {
-    /// The encoding it was read from.
-    #[must_use]
-    pub fn encoding(&self) -> Encoding {
-        self.summary.encoding
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn group_ids_are_what_sha256sum_says() {
+        // printf '%s\n' 'chan receive' main.worker main.worker | sha256sum | cut -c1-16
+        let id = GroupId::of(WaitReason::ChanReceive, "main.worker", "main.worker");
+        assert_eq!(id.to_string(), "fab86a6a5c6be373");
+        assert_ne!(id, GroupId::of(WaitReason::ChanReceive, "main.worker", ""));
     }
 }

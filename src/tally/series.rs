@@ -1,6 +1,18 @@
-//! stub
+//! Which groups get series of their own: a bounded number, chosen so that a series stays once it is there.
 
-use super::Tally;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::{Group, GroupId, Tally};
+
+/// How far below the last place a group may fall before it counts as out.
+const SLACK: usize = 5;
+/// How many probes in a row a group must be out before it loses its series.
+const PATIENCE: u8 = 3;
+/// A group of fewer goroutines must be in for two probes before it gets a series.
+const SMALL: u64 = 50;
+/// How many times its size a newcomer must have to take the place of a group that is not yet out.
+const CLEARLY_LARGER: u64 = 2;
 
 /// A module's `limits:` that bound series.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,9 +25,17 @@ pub struct SeriesLimits {
     pub min_ratio: f64,
 }
 
-/// What is remembered of a target from probe to probe. Starts empty; losing it does no harm.
+/// What is remembered of a target from probe to probe. Starts empty; losing it does no harm. At most
+/// `groups` + `groups` entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Memory {}
+pub struct Memory {
+    /// Whether there was a probe before: on the first look every group is new, and none is a newcomer.
+    started: bool,
+    /// Groups with series, and for how many probes running each has been out.
+    held: BTreeMap<GroupId, u8>,
+    /// Small newcomers of the last probe.
+    candidates: Vec<GroupId>,
+}
 
 /// Which groups get series.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,11 +48,126 @@ pub struct Selection {
     pub other: u64,
 }
 
-/// Chooses them.
-pub fn select(_tally: &Tally, _limits: &SeriesLimits, _memory: &mut Memory) -> Selection {
-    Selection {
-        shown: vec![],
-        folded: 0,
-        other: 0,
+/// How much a group is worth showing: proven leaks, then stuck ones, then the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Urgency {
+    Proven,
+    Stuck,
+    Plain,
+}
+
+/// Chooses the groups with series, and notes the choice in `memory` for the next probe.
+///
+/// Order: proven leaks, then groups stuck at a lock or send, then by size, ties by id. Groups below the minimum
+/// are never shown unless proven or stuck. A newcomer below 50 goroutines must qualify twice in a row (nothing is a
+/// newcomer in the first probe). A group keeps its series until it has ranked below `groups` + 5 in three probes running, or is gone; only a
+/// newcomer that is more urgent or at least twice as large takes its place earlier, since a fresh leak must not
+/// wait behind idle groups.
+///
+/// Cost: a sort of the groups.
+#[must_use]
+pub fn select(tally: &Tally, limits: &SeriesLimits, memory: &mut Memory) -> Selection {
+    let floor = floor(tally.total, limits);
+    let mut ranked: Vec<(Urgency, usize, &Group)> = tally
+        .groups
+        .iter()
+        .enumerate()
+        .map(|(place, group)| (urgency(group), place, group))
+        .filter(|(urgency, _, group)| *urgency != Urgency::Plain || group.goroutines >= floor)
+        .collect();
+    ranked.sort_unstable_by_key(|(urgency, _, group)| {
+        (*urgency, Reverse(group.goroutines), group.id)
+    });
+
+    let mut held = BTreeMap::new();
+    let mut kept: Vec<usize> = Vec::new();
+    for (rank, (_, _, group)) in ranked.iter().enumerate() {
+        if let Some(&misses) = memory.held.get(&group.id) {
+            let misses = if rank < limits.groups + SLACK {
+                0
+            } else {
+                misses + 1
+            };
+            if misses < PATIENCE && kept.len() < limits.groups {
+                held.insert(group.id, misses);
+                kept.push(rank);
+            }
+        }
     }
+    let mut candidates = Vec::new();
+    for (rank, (urgency, _, group)) in ranked.iter().enumerate().take(limits.groups) {
+        if memory.held.contains_key(&group.id) {
+            continue;
+        }
+        let newcomer = memory.started && !memory.candidates.contains(&group.id);
+        if newcomer && *urgency == Urgency::Plain && group.goroutines < SMALL {
+            candidates.push(group.id);
+            continue;
+        }
+        if kept.len() >= limits.groups {
+            let last = kept
+                .iter()
+                .copied()
+                .max()
+                .and_then(|last| ranked.get(last).map(|entry| (last, entry)));
+            let Some((last, (last_urgency, _, last_group))) = last else {
+                continue;
+            };
+            let larger = group.goroutines >= last_group.goroutines.saturating_mul(CLEARLY_LARGER);
+            if last < rank || (urgency >= last_urgency && !larger) {
+                candidates.push(group.id);
+                continue;
+            }
+            kept.retain(|&kept| kept != last);
+            held.remove(&last_group.id);
+        }
+        kept.push(rank);
+        held.insert(group.id, 0);
+    }
+    *memory = Memory {
+        started: true,
+        held,
+        candidates,
+    };
+
+    kept.sort_unstable();
+    let shown: Vec<usize> = kept
+        .iter()
+        .filter_map(|&rank| ranked.get(rank))
+        .map(|(_, place, _)| *place)
+        .collect();
+    let counted: u64 = shown
+        .iter()
+        .filter_map(|&place| tally.groups.get(place))
+        .map(|group| group.goroutines)
+        .sum();
+    Selection {
+        folded: tally.groups.len() - shown.len(),
+        other: tally.total.saturating_sub(counted),
+        shown,
+    }
+}
+
+fn urgency(group: &Group) -> Urgency {
+    if group.leaked > 0 {
+        Urgency::Proven
+    } else if group.is_stuck() {
+        Urgency::Stuck
+    } else {
+        Urgency::Plain
+    }
+}
+
+/// The least goroutines of an ordinary group that is shown.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of a count, 0 to 1 times the total: rounding is harmless and `as` saturates"
+)]
+fn floor(total: u64, limits: &SeriesLimits) -> u64 {
+    limits
+        .min_goroutines
+        .max((limits.min_ratio * total as f64).ceil() as u64)
 }

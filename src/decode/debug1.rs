@@ -1,0 +1,358 @@
+//! Counted stacks as text (`debug=1`).
+//!
+//! ```text
+//! goroutine profile: total 1296
+//! 1200 @ 0x48b7aa 0x41816e 0x417c92 0x728058 0x492ce1
+//! # labels: {"tenant":"a"}
+//! #       0x728057        main.worker+0x17        /home/ci/svc/main.go:19
+//! ```
+//!
+//! Source: `writeProto`'s sibling `printCountProfile` and `printStackRecord` in Go's runtime/pprof/pprof.go, Go
+//! 1.19 to 1.27. The runtime's frames at the leaf are left out of the lines and stand only in the addresses:
+//! [`super::hidden`] finds out what it can about them.
+
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::DecodeError;
+use super::debug2::unquote;
+use super::hidden::Hidden;
+use super::text::{self, Section, Sections};
+use crate::profile::{Encoding, Facts, FrameId, FrameText, Leaf, Sink, Stack, StackId, Summary};
+
+/// The most stacks and frame lines remembered by the hash of their text.
+const MAX_REMEMBERED: usize = 1 << 15;
+/// The most frames read of one stack; Go keeps 128.
+const MAX_FRAMES: usize = 512;
+
+/// Whether a text begins as this encoding does: `NAME profile: total N`.
+pub(super) fn is_debug1(head: &[u8]) -> bool {
+    profile_name(head).is_some()
+}
+
+/// Name and rest of the first line.
+fn profile_name(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (line, _) = text::line(text);
+    let at = memchr::memmem::find(line, b" profile: total ")?;
+    let name = line
+        .get(..at)
+        .filter(|name| !name.is_empty() && name.iter().all(u8::is_ascii_alphanumeric))?;
+    Some((name, line.get(at + b" profile: total ".len()..)?))
+}
+
+/// The state between pieces.
+#[derive(Debug, Default)]
+pub(super) struct Debug1 {
+    sections: Sections,
+    reader: Reader,
+}
+
+#[derive(Debug, Default)]
+struct Reader {
+    /// The first line: whether it was read, and what it says.
+    started: bool,
+    wrong_kind: bool,
+    leaked_only: bool,
+    declared_total: Option<u64>,
+    counted: u64,
+    hasher: RandomState,
+    stacks: HashTable<(u64, StackId)>,
+    lines: HashTable<(u64, FrameId)>,
+    hidden: Hidden,
+    frames: Vec<FrameId>,
+    addresses: Vec<u64>,
+    damage: u64,
+    truncated: bool,
+}
+
+impl Debug1 {
+    /// Reads the stacks that end in this piece.
+    pub(super) fn push<S: Sink>(&mut self, piece: &[u8], sink: &mut S) {
+        let reader = &mut self.reader;
+        self.sections
+            .push(piece, |section| reader.section(section, sink));
+    }
+
+    /// Reads the rest, and tells the sink what was hidden.
+    ///
+    /// # Errors
+    /// When it is the profile of something else than goroutines.
+    pub(super) fn finish<S: Sink>(self, sink: &mut S) -> Result<Summary, DecodeError> {
+        let Self {
+            sections,
+            mut reader,
+        } = self;
+        sections.finish(|section| reader.section(section, sink));
+        if reader.wrong_kind || !reader.started {
+            return Err(DecodeError::NotPprof {
+                found: "the text of another profile",
+            });
+        }
+        reader.hidden.reveal(sink);
+        let missing = reader
+            .declared_total
+            .is_some_and(|total| reader.counted < total)
+            && reader.damage == 0;
+        Ok(Summary {
+            encoding: Encoding::Debug1,
+            leaked_only: reader.leaked_only,
+            declared_total: reader.declared_total,
+            truncated: reader.truncated || missing,
+            damage: reader.damage,
+        })
+    }
+}
+
+impl Reader {
+    fn section<S: Sink>(&mut self, section: Section<'_>, sink: &mut S) {
+        let (text, cut) = match section {
+            Section::Whole(text) => (text, false),
+            Section::Cut(text) => (text, true),
+            Section::Part(_) | Section::Overlong => {
+                self.damage += 1;
+                return;
+            }
+        };
+        let mut rest = text;
+        if !self.started {
+            self.started = true;
+            let (_, after) = text::line(text);
+            rest = after;
+            match profile_name(text) {
+                Some((name @ (b"goroutine" | b"goroutineleak"), total)) => {
+                    self.leaked_only = name == b"goroutineleak";
+                    self.declared_total = text::number(total)
+                        .filter(|_| !cut || !after.is_empty())
+                        .map(|(total, _)| total);
+                }
+                _ => self.wrong_kind = true,
+            }
+        }
+        if self.wrong_kind || rest.iter().all(u8::is_ascii_whitespace) {
+            self.truncated |= cut;
+        } else if cut {
+            self.truncated = true;
+        } else if self.stack(rest, sink).is_none() {
+            self.damage += 1;
+        }
+    }
+
+    /// Reads one counted stack; `None` when it is damaged.
+    fn stack<S: Sink>(&mut self, text: &[u8], sink: &mut S) -> Option<()> {
+        let (head, mut lines) = text::line(text);
+        let (count, addresses) = text::number(head)?;
+        let addresses = addresses.strip_prefix(b" @")?;
+        if count == 0 {
+            return None;
+        }
+        let mut label_text = Vec::new();
+        let mut pairs = Vec::new();
+        if let Some(written) = lines.strip_prefix(b"# labels: {") {
+            let (written, after) = text::line(written);
+            lines = after;
+            if sink.wants_labels() {
+                labels(written.strip_suffix(b"}")?, &mut label_text, &mut pairs)?;
+            }
+        }
+        let hash = self.hasher.hash_one(addresses);
+        let known = self
+            .stacks
+            .find(hash, |(known, _)| *known == hash)
+            .map(|(_, stack)| *stack);
+        let stack = match known {
+            Some(stack) => stack,
+            None => self.new_stack(hash, addresses, lines, sink)?,
+        };
+        let label = |(key, value): &(std::ops::Range<usize>, std::ops::Range<usize>)| {
+            label_text
+                .get(key.clone())
+                .zip(label_text.get(value.clone()))
+        };
+        let labels: Vec<(&[u8], &[u8])> = pairs.iter().filter_map(label).collect();
+        self.counted = self.counted.saturating_add(count);
+        // Only the address of the function that goroutines return to: nothing has run yet.
+        let not_started = lines.iter().all(u8::is_ascii_whitespace);
+        sink.goroutines(
+            stack,
+            &Facts {
+                count,
+                leaked: self.leaked_only,
+                not_started,
+                labels: &labels,
+                ..Facts::default()
+            },
+        );
+        Some(())
+    }
+
+    fn new_stack<S: Sink>(
+        &mut self,
+        hash: u64,
+        addresses: &[u8],
+        lines: &[u8],
+        sink: &mut S,
+    ) -> Option<StackId> {
+        self.frames.clear();
+        let mut first: Option<(u64, &[u8])> = None;
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let (line, after) = text::line(rest);
+            rest = after;
+            if line.is_empty() {
+                break;
+            }
+            let call = call(line)?;
+            first = first.or(Some((call.address, call.frame.function)));
+            if self.frames.len() < MAX_FRAMES {
+                let hash = self.hasher.hash_one(line);
+                let known = self
+                    .lines
+                    .find(hash, |(known, _)| *known == hash)
+                    .map(|(_, frame)| *frame);
+                let frame = known.unwrap_or_else(|| sink.frame(call.frame));
+                if known.is_none() && self.lines.len() < MAX_REMEMBERED {
+                    self.lines
+                        .insert_unique(hash, (hash, frame), |(hash, _)| *hash);
+                }
+                self.frames.push(frame);
+            }
+        }
+        self.addresses.clear();
+        for address in addresses
+            .split(|&byte| byte == b' ')
+            .filter(|address| !address.is_empty())
+        {
+            self.addresses.push(hex(address)?);
+        }
+        let (visible, function) = first.unwrap_or((0, b""));
+        let hidden = self
+            .addresses
+            .iter()
+            .position(|&address| address == visible || address == visible + 1);
+        let hidden = self
+            .addresses
+            .get(..hidden.unwrap_or(0))
+            .unwrap_or_default();
+        let leaf = if self.frames.is_empty() {
+            Leaf::Complete
+        } else {
+            Leaf::Hidden(self.hidden.note(hidden, function))
+        };
+        let root_cut = super::is_cut_depth(self.addresses.len());
+        let stack = sink.stack(Stack {
+            frames: &self.frames,
+            leaf,
+            root_cut,
+        });
+        if stack != StackId::TRANSIENT && self.stacks.len() < MAX_REMEMBERED {
+            self.stacks
+                .insert_unique(hash, (hash, stack), |(hash, _)| *hash);
+        }
+        Some(stack)
+    }
+}
+
+struct Call<'a> {
+    address: u64,
+    frame: FrameText<'a>,
+}
+
+/// Reads `#\t0x728057\tmain.worker+0x17\t\t/home/ci/svc/main.go:19`; tabs pad the columns. A frame without a symbol
+/// has only its address.
+fn call(line: &[u8]) -> Option<Call<'_>> {
+    let fields = line.strip_prefix(b"#\t")?;
+    let tab = memchr::memchr(b'\t', fields).unwrap_or(fields.len());
+    let address = hex(fields.get(..tab)?)?;
+    let Some(rest) = fields.get(tab + 1..) else {
+        return Some(Call {
+            address,
+            frame: FrameText {
+                function: super::NO_SYMBOL,
+                file: b"",
+                line: 0,
+            },
+        });
+    };
+    let symbol = rest.get(..memchr::memchr(b'\t', rest)?)?;
+    let function = symbol.get(..memchr::memmem::rfind(symbol, b"+0x").unwrap_or(symbol.len()))?;
+    let place = rest.get(memchr::memrchr(b'\t', rest)? + 1..)?;
+    let (file, line, _) = text::location(place)?;
+    Some(Call {
+        address,
+        frame: FrameText {
+            function,
+            file,
+            line,
+        },
+    })
+}
+
+fn hex(text: &[u8]) -> Option<u64> {
+    let digits = text
+        .strip_prefix(b"0x")
+        .filter(|digits| (1..=16).contains(&digits.len()))?;
+    digits.iter().try_fold(0, |value, &byte| {
+        Some(value << 4 | u64::from(char::from(byte).to_digit(16)?))
+    })
+}
+
+type Pairs = Vec<(std::ops::Range<usize>, std::ops::Range<usize>)>;
+
+/// Reads `"key":"value", "k2":"v2"` (runtime/pprof/label.go, `labelMap.String`).
+fn labels(written: &[u8], text: &mut Vec<u8>, pairs: &mut Pairs) -> Option<()> {
+    let mut rest = written;
+    while !rest.is_empty() {
+        let start = text.len();
+        rest = unquote(rest.strip_prefix(b"\"")?, text)?;
+        let middle = text.len();
+        rest = unquote(rest.strip_prefix(b":\"")?, text)?;
+        pairs.push((start..middle, middle..text.len()));
+        rest = rest.strip_prefix(b", ").unwrap_or(rest);
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls() {
+        let check = |line: &str, expected: Option<(u64, &str, &str, u32)>| {
+            let found = call(line.as_bytes()).map(|call| (call.address, call.frame));
+            let expected = expected.map(|(address, function, file, line)| {
+                (
+                    address,
+                    FrameText {
+                        function: function.as_bytes(),
+                        file: file.as_bytes(),
+                        line,
+                    },
+                )
+            });
+            assert_eq!(found, expected, "{line}");
+        };
+        check(
+            "#\t0x728057\tmain.kTimer+0x17\t/w/waits.go:424",
+            Some((0x0072_8057, "main.kTimer", "/w/waits.go", 424)),
+        );
+        check(
+            "#\t0x4de\tinternal/poll.(*FD).Read+0x295\t\t\t/go/fd_unix.go:170",
+            Some((0x4de, "internal/poll.(*FD).Read", "/go/fd_unix.go", 170)),
+        );
+        check("#\t0x4de", Some((0x4de, "(no symbol)", "", 0)));
+        check("#\t0x4de\tmain.f", None);
+        check("#\tx\tmain.f+0x1\t/a.go:1", None);
+        check("main.f", None);
+    }
+
+    #[test]
+    fn heads() {
+        assert!(is_debug1(b"goroutine profile: total 12\n1 @ 0x1"));
+        assert!(is_debug1(b"threadcreate profile: total 12\n"));
+        assert!(!is_debug1(b"goroutine 1 [running]:\n"));
+        assert!(!is_debug1(b"<p>goroutine profile: total 12\n"));
+    }
+}

@@ -1,0 +1,234 @@
+//! One block of text for each goroutine: `debug=2`, panics, SIGQUIT, and logs with such a dump in them.
+//!
+//! ```text
+//! goroutine 42 [chan receive, 7 minutes, locked to thread]:
+//! main.worker(0xc000012345, {0x1, 0x2})
+//!         /home/ci/svc/main.go:19 +0x1d
+//! created by main.start in goroutine 1
+//!         /home/ci/svc/main.go:7 +0x5c
+//! ```
+//!
+//! Source: Go's runtime/traceback.go (`goroutineheader`, `traceback2`, `printcreatedby`, `printAncestorTraceback`),
+//! read in Go 1.19 to 1.27. Goroutines are counted as they come; a stack met before costs one hash of its text.
+//! A block that does not read costs itself: the next header is looked for from there on.
+
+mod block;
+mod header;
+mod seen;
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::DecodeError;
+use super::text::{self, Section, Sections};
+use crate::profile::{Encoding, Facts, FrameId, FrameText, Leaf, Sink, Stack, StackId, Summary};
+use block::{Block, Call};
+use header::Header;
+use seen::Seen;
+
+pub(super) use header::unquote;
+
+/// Where Go cuts a dump without a word: the largest buffer net/http/pprof tries (runtime/pprof/pprof.go,
+/// `writeGoroutineStacks`).
+const GO_CUT_BYTES: u64 = 64 << 20;
+/// The most stacks and creators remembered by the hash of their text.
+const MAX_REMEMBERED: usize = 1 << 15;
+/// Go 1.19 prints at most 100 frames, up to three of them hidden, and says nothing when there were more.
+const SILENT_CUT_FRAMES: usize = 97;
+
+/// The state between pieces.
+#[derive(Debug, Default)]
+pub(super) struct Debug2 {
+    sections: Sections,
+    reader: Reader,
+}
+
+#[derive(Debug, Default)]
+struct Reader {
+    hasher: RandomState,
+    stacks: HashTable<(u64, StackId)>,
+    creators: HashTable<(u64, FrameId)>,
+    seen: Seen,
+    calls: Vec<Call>,
+    frames: Vec<FrameId>,
+    label_text: Vec<u8>,
+    headers: u64,
+    damage: u64,
+    truncated: bool,
+}
+
+impl Debug2 {
+    /// Reads the blocks that end in this piece.
+    pub(super) fn push<S: Sink>(&mut self, piece: &[u8], sink: &mut S) {
+        let reader = &mut self.reader;
+        self.sections
+            .push(piece, |section| reader.section(section, sink));
+    }
+
+    /// Reads the rest.
+    ///
+    /// # Errors
+    /// When there was no header of a goroutine.
+    pub(super) fn finish<S: Sink>(self, sink: &mut S) -> Result<Summary, DecodeError> {
+        let Self {
+            sections,
+            mut reader,
+        } = self;
+        let bytes = sections.bytes();
+        sections.finish(|section| reader.section(section, sink));
+        if reader.headers == 0 {
+            return Err(DecodeError::NotPprof {
+                found: "text without the header of a goroutine",
+            });
+        }
+        Ok(Summary {
+            encoding: Encoding::Debug2,
+            leaked_only: false,
+            declared_total: None,
+            truncated: reader.truncated || bytes == GO_CUT_BYTES,
+            damage: reader.damage,
+        })
+    }
+}
+
+impl Reader {
+    fn section<S: Sink>(&mut self, section: Section<'_>, sink: &mut S) {
+        match section {
+            Section::Whole(text) => self.blocks(text, false, sink),
+            Section::Cut(text) => self.blocks(text, true, sink),
+            Section::Part(text) => {
+                // A dump without blank lines: all blocks but the last are whole, and that one is lost.
+                self.blocks(text, true, sink);
+                self.damage += u64::from(std::mem::take(&mut self.truncated));
+            }
+            Section::Overlong => self.damage += u64::from(self.headers > 0),
+        }
+    }
+
+    /// Reads the blocks of a section. `cut`: the text goes on beyond it, so its last block is incomplete.
+    fn blocks<S: Sink>(&mut self, section: &[u8], cut: bool, sink: &mut S) {
+        let mut rest = section;
+        while !rest.is_empty() {
+            let (line, after) = text::line(rest);
+            let header = header::parse(line);
+            rest = after;
+            match header {
+                None => {}
+                Some(Err(())) if cut && after.is_empty() => self.truncated = true,
+                Some(Err(())) => {
+                    self.headers += 1;
+                    self.damage += 1;
+                }
+                Some(Ok(header)) => {
+                    self.headers += 1;
+                    let (block, after) = block::parse(rest, &mut self.calls);
+                    match block {
+                        _ if cut && after.is_empty() => self.truncated = true,
+                        Ok(block) => self.goroutine(&header, &block, rest, sink),
+                        Err(()) => self.damage += 1,
+                    }
+                    rest = after;
+                }
+            }
+        }
+    }
+
+    fn goroutine<S: Sink>(
+        &mut self,
+        header: &Header<'_>,
+        block: &Block<'_>,
+        text: &[u8],
+        sink: &mut S,
+    ) {
+        if !self.seen.is_new(header.id) {
+            return;
+        }
+        let stack = self.stack(block, text, sink);
+        let created_by = block.created_by.map(|frame| self.creator(frame, sink));
+        let mut pairs = Vec::new();
+        if sink.wants_labels() && !header.labels.is_empty() {
+            self.label_text.clear();
+            header::labels(header.labels, &mut self.label_text, &mut pairs);
+        }
+        let labels: Vec<(&[u8], &[u8])> = pairs
+            .iter()
+            .filter_map(|(key, value)| {
+                self.label_text
+                    .get(key.clone())
+                    .zip(self.label_text.get(value.clone()))
+            })
+            .collect();
+        sink.goroutines(
+            stack,
+            &Facts {
+                count: 1,
+                wait_reason: Some(header.wait_reason),
+                waited_minutes: header.minutes,
+                leaked: header.leaked,
+                not_started: header.wait_reason == b"runnable"
+                    && block.at_entry
+                    && self.calls.len() == 1,
+                created_by,
+                id: Some(header.id),
+                labels: &labels,
+            },
+        );
+    }
+
+    fn stack<S: Sink>(&mut self, block: &Block<'_>, text: &[u8], sink: &mut S) -> StackId {
+        let mut hash = self.hasher.build_hasher();
+        for call in &self.calls {
+            hash.write(call.function_of(text));
+            hash.write(call.location_of(text));
+        }
+        hash.write_u8(u8::from(block.root_cut));
+        let hash = hash.finish();
+        if let Some(&(_, stack)) = self.stacks.find(hash, |(known, _)| *known == hash) {
+            return stack;
+        }
+        self.frames.clear();
+        for call in &self.calls {
+            let (file, line, _) = text::location(call.location_of(text)).unwrap_or_default();
+            self.frames.push(sink.frame(FrameText {
+                function: call.function_of(text),
+                file,
+                line,
+            }));
+        }
+        let silently_cut = !block.elided && self.calls.len() >= SILENT_CUT_FRAMES;
+        let root_cut = block.root_cut || silently_cut;
+        let stack = sink.stack(Stack {
+            frames: &self.frames,
+            leaf: Leaf::Stated,
+            root_cut,
+        });
+        if stack != StackId::TRANSIENT && self.stacks.len() < MAX_REMEMBERED {
+            self.stacks
+                .insert_unique(hash, (hash, stack), |(hash, _)| *hash);
+        }
+        stack
+    }
+
+    fn creator<S: Sink>(&mut self, (function, location): (&[u8], &[u8]), sink: &mut S) -> FrameId {
+        let mut hash = self.hasher.build_hasher();
+        hash.write(function);
+        hash.write(location);
+        let hash = hash.finish();
+        if let Some(&(_, frame)) = self.creators.find(hash, |(known, _)| *known == hash) {
+            return frame;
+        }
+        let (file, line, _) = text::location(location).unwrap_or_default();
+        let frame = sink.frame(FrameText {
+            function,
+            file,
+            line,
+        });
+        if self.creators.len() < MAX_REMEMBERED {
+            self.creators
+                .insert_unique(hash, (hash, frame), |(hash, _)| *hash);
+        }
+        frame
+    }
+}

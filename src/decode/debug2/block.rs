@@ -1,0 +1,158 @@
+//! The lines below a header: calls with their places, and who created the goroutine.
+
+use memchr::memrchr;
+
+use crate::decode::text::{line, location};
+
+/// The most calls kept of one stack. Go prints 100; a GOTRACEBACK=crash dump adds the runtime's own.
+const MAX_CALLS: usize = 512;
+
+/// A call: where its function and its location stand in the text of the block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    function: (u32, u32),
+    location: (u32, u32),
+}
+
+impl Call {
+    pub(super) fn function_of<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        slice(text, self.function)
+    }
+
+    pub(super) fn location_of<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        slice(text, self.location)
+    }
+}
+
+/// What a block says beside its calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Block<'a> {
+    /// Function and location of the `go` statement.
+    pub(super) created_by: Option<(&'a [u8], &'a [u8])>,
+    /// Frames in the middle were left out, and the outermost follow.
+    pub(super) elided: bool,
+    /// The outermost frames were left out.
+    pub(super) root_cut: bool,
+    /// The outermost call stands at its function's first instruction: no offset is printed for it.
+    pub(super) at_entry: bool,
+}
+
+/// Reads a block up to a blank line, the next header, or what is no part of it. The calls go to `calls`, except
+/// `runtime.goexit`, which stands below every stack. Returns the rest of the text.
+///
+/// # Errors
+/// When a line is neither a call, nor its place, nor one of Go's remarks; the rest begins at the next header then.
+pub(super) fn parse<'t>(
+    text: &'t [u8],
+    calls: &mut Vec<Call>,
+) -> (Result<Block<'t>, ()>, &'t [u8]) {
+    calls.clear();
+    let mut block = Block::default();
+    let mut ancestors = false;
+    let mut rest = text;
+    loop {
+        let (current, after) = line(rest);
+        if current.is_empty() {
+            return (Ok(block), after);
+        }
+        if current.starts_with(b"goroutine ") && super::header::parse(current).is_some() {
+            return (Ok(block), rest);
+        }
+        if current.starts_with(b"\t") {
+            if !current.starts_with(b"\tgoroutine running on other thread") {
+                return (Err(()), skip(after));
+            }
+            rest = after;
+            continue;
+        }
+        let place = if after.starts_with(b"\t") {
+            Some(line(after))
+        } else {
+            None
+        };
+        if let Some(creator) = current.strip_prefix(b"created by ") {
+            if !ancestors {
+                let end =
+                    memchr::memmem::rfind(creator, b" in goroutine ").unwrap_or(creator.len());
+                let place = place.map_or(&[][..], |(place, _)| place.get(1..).unwrap_or_default());
+                block.created_by = Some((creator.get(..end).unwrap_or_default(), place));
+            }
+            rest = place.map_or(after, |(_, after)| after);
+        } else if let Some((place, after)) = place {
+            let place = place.get(1..).unwrap_or_default();
+            let name_len = if current.ends_with(b")") {
+                memrchr(b'(', current)
+            } else {
+                None
+            };
+            let name = current
+                .get(..name_len.unwrap_or(current.len()))
+                .unwrap_or_default();
+            if name.is_empty() {
+                return (Err(()), skip(after));
+            }
+            if !ancestors && calls.len() < MAX_CALLS && name != b"runtime.goexit" {
+                // C functions are printed without parentheses, and may lack a file.
+                let found = location(place);
+                if found.is_none() && name_len.is_some() {
+                    return (Err(()), skip(after));
+                }
+                block.at_entry = found.is_some_and(|(_, _, offset)| !offset);
+                calls.push(Call {
+                    function: range(text, name),
+                    location: range(text, place),
+                });
+            }
+            rest = after;
+        } else if is_remark(current, &mut block, &mut ancestors) {
+            rest = after;
+        } else {
+            // Something else was printed right below the block (registers, an exit status), or into it.
+            let end = skip(after);
+            let foreign = after.get(..after.len() - end.len()).unwrap_or_default();
+            let torn = current.ends_with(b")") || memchr::memmem::find(foreign, b"\n\t").is_some();
+            return (if torn { Err(()) } else { Ok(block) }, end);
+        }
+    }
+}
+
+/// Go's remarks that stand alone on a line.
+fn is_remark(line: &[u8], block: &mut Block<'_>, ancestors: &mut bool) -> bool {
+    if line.starts_with(b"...") && line.ends_with(b" frames elided...") {
+        // "...additional frames elided..." ends a stack; "...53 frames elided..." is followed by its root.
+        block.root_cut = line.starts_with(b"...additional");
+        block.elided = true;
+        return true;
+    }
+    if line.starts_with(b"[originating from goroutine ") {
+        *ancestors = true;
+        return true;
+    }
+    line.starts_with(b"non-Go function at pc=")
+}
+
+/// The text from the next header or blank line on.
+fn skip(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    loop {
+        let (current, after) = line(rest);
+        if rest.is_empty() || current.is_empty() || super::header::parse(current).is_some() {
+            return rest;
+        }
+        rest = after;
+    }
+}
+
+/// Where `part`, a slice of `text`, stands in it.
+fn range(text: &[u8], part: &[u8]) -> (u32, u32) {
+    let start = part.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
+    let bound = |at: usize| u32::try_from(at).unwrap_or(0);
+    (bound(start), bound(start.wrapping_add(part.len())))
+}
+
+fn slice(text: &[u8], (start, end): (u32, u32)) -> &[u8] {
+    let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+    range
+        .and_then(|(start, end)| text.get(start..end))
+        .unwrap_or_default()
+}

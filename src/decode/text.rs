@@ -1,0 +1,259 @@
+//! Text in pieces of any size, handed on as sections: runs of lines that a blank line ends.
+//!
+//! Go separates the goroutines of a dump by blank lines, so a section is one goroutine, or what precedes the first.
+//! At most [`SECTION_BYTES`] are held.
+
+use memchr::{memchr, memrchr};
+
+/// The longest section that is kept whole. Go prints at most 100 frames, with names of some hundred bytes.
+pub(super) const SECTION_BYTES: usize = 1 << 20;
+
+/// What a [`Sections`] hands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section<'a> {
+    /// Lines up to a blank one, or to the end of the text.
+    Whole(&'a [u8]),
+    /// The text ended in mid-line.
+    Cut(&'a [u8]),
+    /// Lines of a section that is longer than allowed.
+    Part(&'a [u8]),
+    /// A line that alone is longer than allowed was dropped.
+    Overlong,
+}
+
+/// Cuts pieces into sections.
+#[derive(Debug, Default)]
+pub(super) struct Sections {
+    held: Vec<u8>,
+    /// How much of `held` has been searched for a blank line.
+    searched: usize,
+    /// Whether the line being read is too long and being skipped.
+    skipping: bool,
+    bytes: u64,
+}
+
+impl Sections {
+    /// The bytes pushed so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes a piece and hands on the sections that end in it.
+    pub(super) fn push(&mut self, piece: &[u8], mut take: impl FnMut(Section<'_>)) {
+        self.bytes = self
+            .bytes
+            .saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+        let mut piece = piece;
+        if self.skipping {
+            let Some(end) = memchr(b'\n', piece) else {
+                return;
+            };
+            self.skipping = false;
+            piece = piece.get(end + 1..).unwrap_or_default();
+        }
+        // Only the section that began in an earlier piece is copied; the others are read where they lie.
+        if !self.held.is_empty() {
+            let joint = self.held.len();
+            let end = self.first_end(piece);
+            let (mine, rest) = piece.split_at(end.unwrap_or(piece.len()));
+            self.held.extend_from_slice(mine);
+            if end.is_none() {
+                self.searched = joint;
+                self.bound(&mut take);
+                return;
+            }
+            take(Section::Whole(&self.held));
+            self.held.clear();
+            piece = rest;
+        }
+        while let Some(end) = blank_line(piece) {
+            let (section, rest) = piece.split_at(end);
+            take(Section::Whole(section));
+            piece = rest;
+        }
+        self.held.extend_from_slice(piece);
+        self.bound(&mut take);
+    }
+
+    /// Hands on what is left.
+    pub(super) fn finish(mut self, mut take: impl FnMut(Section<'_>)) {
+        if self.skipping || self.held.is_empty() {
+            return;
+        }
+        let held = std::mem::take(&mut self.held);
+        take(if held.ends_with(b"\n") {
+            Section::Whole(&held)
+        } else {
+            Section::Cut(&held)
+        });
+    }
+
+    /// Where in `piece` the held section ends: after a blank line that may have begun in what is held.
+    fn first_end(&self, piece: &[u8]) -> Option<usize> {
+        let tail = self
+            .held
+            .get(self.held.len().saturating_sub(2)..)
+            .unwrap_or_default();
+        let mut joint = [0_u8; 4];
+        let head = piece.get(..piece.len().min(2)).unwrap_or_default();
+        let joint_len = tail.len() + head.len();
+        for (slot, byte) in joint.iter_mut().zip(tail.iter().chain(head)) {
+            *slot = *byte;
+        }
+        if let Some(end) = joint.get(..joint_len).and_then(blank_line)
+            && end > tail.len()
+        {
+            return Some(end - tail.len());
+        }
+        blank_line(piece)
+    }
+
+    /// Keeps what is held below the limit: hands on its whole lines, or drops a line that is too long by itself.
+    fn bound(&mut self, take: &mut impl FnMut(Section<'_>)) {
+        if self.held.len() <= SECTION_BYTES {
+            return;
+        }
+        let end = memrchr(b'\n', &self.held).map_or(0, |at| at + 1);
+        if end == 0 {
+            self.held.clear();
+            self.skipping = true;
+            take(Section::Overlong);
+            return;
+        }
+        take(Section::Part(self.held.get(..end).unwrap_or_default()));
+        self.held.drain(..end);
+    }
+}
+
+/// Where the first blank line ends, `\n` or `\r\n` alike.
+fn blank_line(text: &[u8]) -> Option<usize> {
+    let unix = memchr::memmem::find(text, b"\n\n").map(|at| at + 2);
+    // A carriage return is rare: looked for only before the first end found.
+    let dos = memchr::memmem::find(
+        unix.and_then(|end| text.get(..end)).unwrap_or(text),
+        b"\n\r\n",
+    )
+    .map(|at| at + 3);
+    dos.or(unix)
+}
+
+/// The next line without its end, and the rest.
+pub(super) fn line(text: &[u8]) -> (&[u8], &[u8]) {
+    let (line, rest) = match memchr(b'\n', text) {
+        Some(end) => (
+            text.get(..end).unwrap_or_default(),
+            text.get(end + 1..).unwrap_or_default(),
+        ),
+        None => (text, &[][..]),
+    };
+    (line.strip_suffix(b"\r").unwrap_or(line), rest)
+}
+
+/// The digits at the start of `text` as a number, and the rest; `None` without digits or beyond 64 bits.
+pub(super) fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let value = text
+        .get(..digits)
+        .filter(|digits| !digits.is_empty())?
+        .iter()
+        .try_fold(0_u64, |value, byte| {
+            value.checked_mul(10)?.checked_add(u64::from(byte - b'0'))
+        })?;
+    Some((value, text.get(digits..).unwrap_or_default()))
+}
+
+/// File and line of `path.go:12 +0x1d fp=0x.. sp=0x.. pc=0x..`, where what follows the number is optional, and
+/// whether an offset follows. Paths may hold spaces and colons: the number stands behind the last colon.
+pub(super) fn location(text: &[u8]) -> Option<(&[u8], u32, bool)> {
+    let colon = memrchr(b':', text)?;
+    let (line, rest) = number(text.get(colon + 1..)?)?;
+    if !(rest.is_empty() || rest.starts_with(b" ")) {
+        return None;
+    }
+    Some((
+        text.get(..colon)?,
+        u32::try_from(line).ok()?,
+        rest.starts_with(b" +0x"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sections(text: &[u8], size: usize) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut take = |section: Section<'_>| found.push(format!("{section:?}"));
+        let mut sections = Sections::default();
+        for piece in text.chunks(size) {
+            sections.push(piece, &mut take);
+        }
+        sections.finish(&mut take);
+        found
+    }
+
+    #[test]
+    fn pieces_of_any_size_give_the_same_sections() {
+        let text = b"a\nb\n\nc\r\n\r\nd\n\n\n\ne\nf";
+        let whole = sections(text, text.len());
+        assert_eq!(whole.len(), 5);
+        for size in 1..text.len() {
+            assert_eq!(sections(text, size), whole, "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn every_short_text_is_cut_the_same_way_in_any_pieces() {
+        for number in 0..5_usize.pow(6) {
+            let text: Vec<u8> = (0..6)
+                .map(|digit| b"\n\ra\n\t"[number / 5_usize.pow(digit) % 5])
+                .collect();
+            let whole = sections(&text, 6);
+            for size in 1..6 {
+                assert_eq!(sections(&text, size), whole, "{text:?} in pieces of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_sections_come_in_parts_and_long_lines_are_dropped() {
+        let line = [b"x".repeat(99), b"\n".to_vec()].concat();
+        let found = sections(&line.repeat(30_000), 1 << 16);
+        assert!(
+            found.len() > 2 && found[0].starts_with("Part"),
+            "{}",
+            found.len()
+        );
+        let endless = sections(&b"x".repeat(3 << 20), 1 << 16);
+        assert_eq!(endless, ["Overlong"]);
+        let mut text = b"y".repeat(3 << 20);
+        text.extend_from_slice(b"\nz\n");
+        assert_eq!(
+            sections(&text, 1 << 16).last().unwrap(),
+            &format!("{:?}", Section::Whole(b"z\n"))
+        );
+    }
+
+    #[test]
+    fn locations() {
+        let check = |text: &str, expected: Option<(&str, u32, bool)>| {
+            let found = location(text.as_bytes());
+            assert_eq!(
+                found,
+                expected.map(|(file, line, offset)| (file.as_bytes(), line, offset)),
+                "{text}"
+            );
+        };
+        check("/a/main.go:12 +0x1d", Some(("/a/main.go", 12, true)));
+        check("/a/main.go:12", Some(("/a/main.go", 12, false)));
+        check(
+            "/a b/C:/main.go:12 +0x1d fp=0xc0 sp=0xc0 pc=0x40",
+            Some(("/a b/C:/main.go", 12, true)),
+        );
+        check("<autogenerated>:1", Some(("<autogenerated>", 1, false)));
+        check("/a/main.go:12x", None);
+        check("/a/main.go:", None);
+        check("/a/main.go", None);
+        check("/a/main.go:99999999999", None);
+    }
+}

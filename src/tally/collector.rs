@@ -1,0 +1,496 @@
+//! The sink that counts: frames, stacks and goroutines in, a [`Tally`] out.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::interner::{Frames, NameId, Names};
+use super::{Group, GroupId, Tally, WAITED_MINUTES};
+use crate::classify::{
+    FrameClass, NO_STACK, NOT_STARTED, Origin, Rules, Wait, WaitReason, names, stated,
+};
+use crate::profile::{Facts, FrameId, FrameText, HiddenId, Sink, Stack, StackId, Summary};
+
+/// The most distinct stacks that are judged once and remembered; further ones are judged each time.
+const MAX_STACKS: usize = 1 << 15;
+/// The most groups kept apart; goroutines of further ones are counted in [`Tally::unlisted`].
+const MAX_GROUPS: usize = 1 << 14;
+/// The most locations, entries and creators kept for one group, among which the most frequent one is found.
+const MAX_ALTERNATIVES: usize = 32;
+/// The most values of one pprof label kept apart; the rest is value `other`.
+const MAX_LABEL_VALUES: usize = 20;
+
+/// Counts what a decoder pushes. Memory: about 40 bytes a distinct stack up to 32,768 of them, the text of the
+/// distinct frames, and some hundred bytes a group; the number of goroutines does not matter.
+#[derive(Debug)]
+pub struct Collector {
+    rules: Rules,
+    frames: Frames,
+    names: Names,
+    stacks: Vec<KnownStack>,
+    transient: KnownStack,
+    classes: Vec<FrameClass>,
+    groups: Vec<Counted>,
+    index: HashTable<u32>,
+    hasher: RandomState,
+    hidden: BTreeMap<u16, WaitReason>,
+    total: u64,
+    unlisted: u64,
+    watches: Vec<u64>,
+    labels: Vec<BTreeMap<Arc<str>, u64>>,
+    highest_id: Option<u64>,
+}
+
+/// What was made of a stack.
+#[derive(Clone, Copy, Debug)]
+struct KnownStack {
+    wait: Wait,
+    blocking: Option<FrameId>,
+    app: Option<FrameId>,
+    entry: Option<FrameId>,
+    watches: u32,
+    /// Where the goroutines of this stack were counted last: they nearly always go there again.
+    last: Option<(Key, u32)>,
+}
+
+/// What makes two goroutines one group, before hidden addresses are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    wait: Pending,
+    blocking: NameId,
+    app: NameId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Pending {
+    Known(WaitReason),
+    Hidden(u16),
+}
+
+#[derive(Debug)]
+struct Counted {
+    key: Key,
+    goroutines: u64,
+    leaked: u64,
+    longest: Option<u64>,
+    waited: [u64; WAITED_MINUTES.len()],
+    located: Alternatives,
+    entries: Alternatives,
+    creators: Alternatives,
+    origin: Origin,
+}
+
+/// Frames with how many goroutines have them. Beyond [`MAX_ALTERNATIVES`] new ones are left out: the most
+/// frequent one comes early.
+#[derive(Clone, Debug, Default)]
+struct Alternatives(Vec<(Option<FrameId>, u64)>);
+
+impl Alternatives {
+    fn add(&mut self, frame: Option<FrameId>, count: u64) {
+        if let Some((_, known)) = self.0.iter_mut().find(|(known, _)| *known == frame) {
+            *known = known.saturating_add(count);
+        } else if self.0.len() < MAX_ALTERNATIVES {
+            self.0.push((frame, count));
+        }
+    }
+
+    /// The most frequent by what `view` makes of each frame; ties go to the smaller view, so that the order of
+    /// a dump does not matter.
+    fn most_frequent<T: Ord>(&self, mut view: impl FnMut(Option<FrameId>) -> T) -> Option<T> {
+        let mut seen: BTreeMap<T, u64> = BTreeMap::new();
+        for &(frame, count) in &self.0 {
+            *seen.entry(view(frame)).or_default() += count;
+        }
+        seen.into_iter()
+            .min_by_key(|(_, count)| Reverse(*count))
+            .map(|(best, _)| best)
+    }
+}
+
+impl Collector {
+    /// An empty one.
+    #[must_use]
+    pub fn new(rules: &Rules) -> Self {
+        Self {
+            frames: Frames::new(),
+            names: Names::new(),
+            stacks: Vec::new(),
+            transient: KnownStack {
+                wait: Wait::Known(WaitReason::Unknown),
+                blocking: None,
+                app: None,
+                entry: None,
+                watches: 0,
+                last: None,
+            },
+            classes: Vec::new(),
+            groups: Vec::new(),
+            index: HashTable::new(),
+            hasher: RandomState::default(),
+            hidden: BTreeMap::new(),
+            total: 0,
+            unlisted: 0,
+            watches: vec![0; rules.watches().len()],
+            labels: vec![BTreeMap::new(); rules.labels().len()],
+            highest_id: None,
+            rules: rules.clone(),
+        }
+    }
+
+    /// The counts, once the decoder is done. Cost: linear in groups, with a sort.
+    #[must_use]
+    pub fn finish(mut self, summary: Summary) -> Tally {
+        let mut tally = Tally {
+            summary,
+            total: self.total,
+            wait_reasons: [0; WaitReason::ALL.len()],
+            longest_waits: [None; WaitReason::ALL.len()],
+            waited: [[0; WAITED_MINUTES.len()]; WaitReason::ALL.len()],
+            leaked: 0,
+            groups: Vec::with_capacity(self.groups.len()),
+            unlisted: self.unlisted,
+            watches: self
+                .rules
+                .watches()
+                .iter()
+                .cloned()
+                .zip(self.watches.iter().copied())
+                .collect(),
+            labels: Vec::new(),
+            highest_id: self.highest_id,
+        };
+        for group in self.merged() {
+            let reason = group.reason(&self.hidden);
+            let at = reason.index();
+            let longest = group
+                .longest
+                .map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
+            add(&mut tally.wait_reasons, at, group.goroutines);
+            if let Some(known) = tally.longest_waits.get_mut(at) {
+                *known = (*known).max(longest);
+            }
+            if let Some(waited) = tally.waited.get_mut(at) {
+                for (known, more) in waited.iter_mut().zip(group.waited) {
+                    *known = known.saturating_add(more);
+                }
+            }
+            tally.leaked = tally.leaked.saturating_add(group.leaked);
+            let group = self.named(&group, reason, longest);
+            tally.groups.push(group);
+        }
+        add(
+            &mut tally.wait_reasons,
+            WaitReason::Unknown.index(),
+            self.unlisted,
+        );
+        tally
+            .groups
+            .sort_unstable_by_key(|group| (Reverse(group.goroutines), group.id));
+        for (key, values) in self.rules.labels().iter().zip(&self.labels) {
+            let key: Arc<str> = names::cut_middle(key).into();
+            tally.labels.extend(
+                values
+                    .iter()
+                    .map(|(value, &count)| (key.clone(), value.clone(), count)),
+            );
+        }
+        tally.labels.sort();
+        tally
+    }
+
+    /// The groups, those with the same revealed wait reason made one.
+    fn merged(&mut self) -> Vec<Counted> {
+        let mut merged: Vec<Counted> = Vec::with_capacity(self.groups.len());
+        let mut index: BTreeMap<(usize, NameId, NameId), usize> = BTreeMap::new();
+        for group in std::mem::take(&mut self.groups) {
+            let key = (
+                group.reason(&self.hidden).index(),
+                group.key.blocking,
+                group.key.app,
+            );
+            match index.get(&key).and_then(|&at| merged.get_mut(at)) {
+                Some(known) => known.absorb(&group),
+                None => {
+                    index.insert(key, merged.len());
+                    merged.push(group);
+                }
+            }
+        }
+        merged
+    }
+
+    fn named(
+        &mut self,
+        group: &Counted,
+        wait_reason: WaitReason,
+        longest_wait: Option<Duration>,
+    ) -> Group {
+        let (frames, names) = (&mut self.frames, &mut self.names);
+        let blocking_frame = names.get(group.key.blocking);
+        let app_frame = names.get(group.key.app);
+        let located = group.located.most_frequent(|frame| {
+            let text = frames.text_of(frame.unwrap_or(Frames::OVERFLOW));
+            (names::relative_file(text.function, text.file), text.line)
+        });
+        let (file, line) = located.unwrap_or_default();
+        let mut name = |frame: Option<FrameId>| {
+            frame
+                .and_then(|frame| frames.name(frame, names))
+                .map(|name| names.get(name))
+                .unwrap_or_default()
+        };
+        Group {
+            id: GroupId::of(wait_reason, &blocking_frame, &app_frame),
+            wait_reason,
+            blocking_frame,
+            app_frame,
+            goroutines: group.goroutines,
+            leaked: group.leaked,
+            longest_wait,
+            file: file.into(),
+            line,
+            entry: group.entries.most_frequent(&mut name).unwrap_or_default(),
+            created_by: group.creators.most_frequent(&mut name),
+            origin: group.origin,
+        }
+    }
+
+    fn count(&mut self, stack: &KnownStack, facts: &Facts<'_>) -> Option<(Key, u32)> {
+        let wait = match (facts.wait_reason.map(stated), stack.wait) {
+            (Some(WaitReason::Semacquire), Wait::Stated(told)) => Pending::Known(told),
+            (Some(reason), _) => Pending::Known(reason),
+            (None, Wait::Known(reason)) => Pending::Known(reason),
+            (None, Wait::Hidden(id)) => Pending::Hidden(id),
+            (None, Wait::Stated(_)) => Pending::Known(WaitReason::Unknown),
+        };
+        let name = |names: &mut Names,
+                    frames: &mut Frames,
+                    frame: Option<FrameId>,
+                    otherwise: &str| match frame {
+            Some(frame) => frames.name(frame, names),
+            None => Some(names.intern(otherwise)),
+        };
+        let (names, frames) = (&mut self.names, &mut self.frames);
+        let (blocking, app) = if facts.not_started {
+            (Some(names.intern(NOT_STARTED)), Some(Names::EMPTY))
+        } else {
+            (
+                name(names, frames, stack.blocking, NO_STACK),
+                name(names, frames, stack.app, ""),
+            )
+        };
+        let key = Key {
+            wait,
+            blocking: blocking?,
+            app: app?,
+        };
+        if let Some((known, at)) = stack.last
+            && known == key
+        {
+            return Some((key, at));
+        }
+        let hash = self.hasher.hash_one(key);
+        let groups = &self.groups;
+        let key_at = |at: &u32| {
+            usize::try_from(*at)
+                .ok()
+                .and_then(|at| groups.get(at))
+                .map(|group| group.key)
+        };
+        if let Some(&at) = self.index.find(hash, |at| key_at(at) == Some(key)) {
+            return Some((key, at));
+        }
+        let at = u32::try_from(self.groups.len())
+            .ok()
+            .filter(|_| self.groups.len() < MAX_GROUPS)?;
+        let origin = stack
+            .blocking
+            .and_then(|frame| self.frames.class(frame))
+            .map_or(Origin::Stdlib, |class| class.origin());
+        self.groups.push(Counted::new(
+            key,
+            if facts.not_started {
+                Origin::Stdlib
+            } else {
+                origin
+            },
+        ));
+        let (groups, hasher) = (&self.groups, &self.hasher);
+        self.index.insert_unique(hash, at, |at| {
+            hasher.hash_one(
+                usize::try_from(*at)
+                    .ok()
+                    .and_then(|at| groups.get(at))
+                    .map(|group| group.key),
+            )
+        });
+        Some((key, at))
+    }
+
+    fn count_labels(&mut self, facts: &Facts<'_>) {
+        for (key, values) in self.rules.labels().iter().zip(&mut self.labels) {
+            for (_, value) in facts
+                .labels
+                .iter()
+                .filter(|(name, _)| *name == key.as_bytes())
+            {
+                let text = String::from_utf8_lossy(value);
+                let value = names::cut_middle(&text);
+                let full = values.len() >= MAX_LABEL_VALUES && !values.contains_key(value.as_str());
+                let value = if full { "other" } else { &value };
+                let known = values.entry(value.into()).or_default();
+                *known = known.saturating_add(facts.count);
+            }
+        }
+    }
+}
+
+impl Sink for Collector {
+    fn wants_labels(&self) -> bool {
+        !self.labels.is_empty()
+    }
+
+    fn frame(&mut self, frame: FrameText<'_>) -> FrameId {
+        self.frames.intern(frame, &self.rules)
+    }
+
+    fn stack(&mut self, stack: Stack<'_>) -> StackId {
+        self.classes.clear();
+        let overflow = self.rules.frame(b"", b"");
+        self.classes.extend(
+            stack
+                .frames
+                .iter()
+                .map(|&id| self.frames.class(id).unwrap_or(overflow)),
+        );
+        let class = self.rules.stack(stack.leaf, &self.classes);
+        let frame = |at: Option<usize>| at.and_then(|at| stack.frames.get(at)).copied();
+        let known = KnownStack {
+            wait: class.wait,
+            blocking: frame(class.blocking),
+            app: frame(class.app),
+            entry: if stack.root_cut {
+                None
+            } else {
+                frame(class.entry)
+            },
+            watches: class.watches,
+            last: None,
+        };
+        match u32::try_from(self.stacks.len()) {
+            Ok(at) if self.stacks.len() < MAX_STACKS => {
+                self.stacks.push(known);
+                StackId(at)
+            }
+            _ => {
+                self.transient = known;
+                StackId::TRANSIENT
+            }
+        }
+    }
+
+    fn goroutines(&mut self, stack: StackId, facts: &Facts<'_>) {
+        let known = usize::try_from(stack.0)
+            .ok()
+            .and_then(|at| self.stacks.get(at));
+        let known = *known.unwrap_or(&self.transient);
+        self.total = self.total.saturating_add(facts.count);
+        self.highest_id = self.highest_id.max(facts.id);
+        for (bit, count) in self.watches.iter_mut().enumerate() {
+            if known.watches & (1 << bit) != 0 {
+                *count = count.saturating_add(facts.count);
+            }
+        }
+        if !self.labels.is_empty() {
+            self.count_labels(facts);
+        }
+        let counted = self.count(&known, facts);
+        if let Some(entry) = usize::try_from(stack.0)
+            .ok()
+            .and_then(|at| self.stacks.get_mut(at))
+        {
+            entry.last = counted;
+        }
+        let at = counted.and_then(|(_, at)| usize::try_from(at).ok());
+        match at.and_then(|at| self.groups.get_mut(at)) {
+            Some(group) => group.add(&known, facts),
+            None => self.unlisted = self.unlisted.saturating_add(facts.count),
+        }
+    }
+
+    fn reveal(&mut self, id: HiddenId, functions: &[&str]) {
+        self.hidden.insert(id.0, self.rules.revealed(functions));
+    }
+}
+
+impl Counted {
+    fn new(key: Key, origin: Origin) -> Self {
+        Self {
+            key,
+            goroutines: 0,
+            leaked: 0,
+            longest: None,
+            waited: [0; WAITED_MINUTES.len()],
+            located: Alternatives::default(),
+            entries: Alternatives::default(),
+            creators: Alternatives::default(),
+            origin,
+        }
+    }
+
+    fn reason(&self, hidden: &BTreeMap<u16, WaitReason>) -> WaitReason {
+        match self.key.wait {
+            Pending::Known(reason) => reason,
+            Pending::Hidden(id) => hidden.get(&id).copied().unwrap_or(WaitReason::Unknown),
+        }
+    }
+
+    fn add(&mut self, stack: &KnownStack, facts: &Facts<'_>) {
+        self.goroutines = self.goroutines.saturating_add(facts.count);
+        if facts.leaked {
+            self.leaked = self.leaked.saturating_add(facts.count);
+        }
+        self.longest = self.longest.max(facts.waited_minutes);
+        for (count, least) in self.waited.iter_mut().zip(WAITED_MINUTES) {
+            if facts.waited_minutes.is_some_and(|minutes| minutes >= least) {
+                *count = count.saturating_add(facts.count);
+            }
+        }
+        if !facts.not_started {
+            self.located.add(stack.app.or(stack.blocking), facts.count);
+            self.entries.add(stack.entry, facts.count);
+        }
+        if facts.wait_reason.is_some() {
+            self.creators.add(facts.created_by, facts.count);
+        }
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.goroutines = self.goroutines.saturating_add(other.goroutines);
+        self.leaked = self.leaked.saturating_add(other.leaked);
+        self.longest = self.longest.max(other.longest);
+        for (count, more) in self.waited.iter_mut().zip(other.waited) {
+            *count = count.saturating_add(more);
+        }
+        for (mine, theirs) in [
+            (&mut self.located, &other.located),
+            (&mut self.entries, &other.entries),
+            (&mut self.creators, &other.creators),
+        ] {
+            for &(frame, count) in &theirs.0 {
+                mine.add(frame, count);
+            }
+        }
+    }
+}
+
+fn add(counts: &mut [u64], at: usize, more: u64) {
+    if let Some(count) = counts.get_mut(at) {
+        *count = count.saturating_add(more);
+    }
+}
