@@ -86,6 +86,8 @@ metrics! {
         "Longest wait by what is waited for, in seconds; Go reports whole minutes. Absent when unknown.";
     GROUP_LONGEST_WAIT_SECONDS = Gauge "goroutine_group_longest_wait_seconds" ["group_id", "wait_reason", "blocking_frame", "app_frame"]
         "Longest wait in a group, in seconds; Go reports whole minutes. Absent when unknown.";
+    WAITING_GOROUTINES = Gauge "goroutine_waiting_goroutines" ["wait_reason", "at_least_seconds"]
+        "Goroutines that have waited at least so long; absent where there are none. Each counts at every shorter time too, so do not sum over at_least_seconds.";
     HIGHEST_ID = Gauge "goroutine_highest_id" []
         "Highest goroutine id in the detailed profile of this probe. Go hands ids out in batches: use delta(), not rate().";
     WATCH_GOROUTINES = Gauge "goroutine_watch_goroutines" ["watch"]

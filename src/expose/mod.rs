@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::classify::WaitReason;
 use crate::probe::ProbeOutcome;
-use crate::tally::{Group, Selection, Tally};
+use crate::tally::{Group, Selection, Tally, WAITED_MINUTES};
 use families::Families;
 
 /// The `Content-Type` of every exposition.
@@ -209,12 +209,15 @@ impl Exposition {
 
     fn waits(&mut self, extra: &ExtraLabels, tally: &Tally) {
         for (reason, wait) in WaitReason::ALL.iter().zip(&tally.longest_waits) {
-            self.add_known(
-                extra,
-                metrics::LONGEST_WAIT_SECONDS,
-                &[reason.as_str()],
-                wait.map(seconds),
-            );
+            self.add_known(extra, metrics::LONGEST_WAIT_SECONDS, &[reason.as_str()], wait.map(seconds));
+        }
+        for (reason, waited) in WaitReason::ALL.iter().zip(&tally.waited) {
+            for (minutes, &goroutines) in WAITED_MINUTES.iter().zip(waited) {
+                let seconds = (minutes * 60).to_string();
+                if goroutines > 0 {
+                    self.add(extra, metrics::WAITING_GOROUTINES, &[reason.as_str(), &seconds], number(goroutines));
+                }
+            }
         }
     }
 
@@ -223,14 +226,7 @@ impl Exposition {
         let leaked = if tally.summary.leaked_only {
             Some(tally.total)
         } else {
-            Some(
-                tally
-                    .groups
-                    .iter()
-                    .map(|group| group.leaked)
-                    .fold(0, u64::saturating_add),
-            )
-            .filter(|&n| n > 0)
+            Some(tally.leaked).filter(|&leaked| leaked > 0)
         };
         self.add_known(extra, metrics::LEAKED_GOROUTINES, &[], leaked.map(number));
     }

@@ -213,7 +213,7 @@ fn a_probe_that_failed_says_why_and_counts_nothing() {
     };
     check(
         DecodeError::NotPprof {
-            found: "html".to_owned(),
+            found: "html",
         }
         .into(),
         "not_pprof",
@@ -261,6 +261,8 @@ fn a_detailed_profile_tells_waits_leaks_and_creators() {
     let mut detailed = report();
     let tally = &mut detailed.tally;
     tally.longest_waits[WaitReason::ChanReceive.index()] = Some(Duration::from_mins(12));
+    tally.waited[WaitReason::ChanReceive.index()] = [9, 2, 0, 0];
+    tally.leaked = 4;
     tally.highest_id = Some(991);
     tally.groups[0].leaked = 4;
     tally.groups[0].longest_wait = Some(Duration::from_mins(12));
@@ -277,6 +279,18 @@ fn a_detailed_profile_tells_waits_leaks_and_creators() {
     lacks(
         &text,
         r#"goroutine_longest_wait_seconds{wait_reason="select"}"#,
+    );
+    has(
+        &text,
+        r#"goroutine_waiting_goroutines{wait_reason="chan receive",at_least_seconds="60"} 9"#,
+    );
+    has(
+        &text,
+        r#"goroutine_waiting_goroutines{wait_reason="chan receive",at_least_seconds="600"} 2"#,
+    );
+    lacks(
+        &text,
+        r#"goroutine_waiting_goroutines{wait_reason="chan receive",at_least_seconds="3600"}"#,
     );
     has(&text, "goroutine_leaked_goroutines 4");
     has(&text, "goroutine_highest_id 991");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ProbeReport;
 use crate::classify::{Origin, WaitReason};
 use crate::profile::{Encoding, Summary};
-use crate::tally::{Group, GroupId, Selection, Tally};
+use crate::tally::{Group, GroupId, Selection, Tally, WAITED_MINUTES};
 
 fn group(id: u64, goroutines: u64) -> Group {
     Group {
@@ -39,6 +39,8 @@ pub(crate) fn test_report() -> ProbeReport {
         total: 100,
         wait_reasons,
         longest_waits: [None; WaitReason::ALL.len()],
+        waited: [[0; WAITED_MINUTES.len()]; WaitReason::ALL.len()],
+        leaked: 0,
         groups: vec![group(1, 80), group(2, 15), group(3, 3)],
         unlisted: 2,
         watches: vec![(Arc::from("maps"), 7)],

@@ -18,7 +18,10 @@ pub(super) fn wants_gzip(headers: &HeaderMap, length: usize) -> bool {
     if length < MIN_BYTES {
         return false;
     }
-    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let values = headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let mut any = false;
     for coding in values.flat_map(|value| value.split(',')) {
         let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
@@ -44,8 +47,14 @@ pub(super) fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn is_zero_weight(parameter: &str) -> bool {
-    let Some((name, weight)) = parameter.split_once('=') else { return false };
-    name.trim().eq_ignore_ascii_case("q") && weight.trim().parse::<f32>().is_ok_and(|weight| weight <= 0.0)
+    let Some((name, weight)) = parameter.split_once('=') else {
+        return false;
+    };
+    name.trim().eq_ignore_ascii_case("q")
+        && weight
+            .trim()
+            .parse::<f32>()
+            .is_ok_and(|weight| weight <= 0.0)
 }
 
 #[cfg(test)]

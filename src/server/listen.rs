@@ -60,11 +60,20 @@ pub async fn serve(
     limits: ListenLimits,
     stop: impl Future<Output = ()>,
 ) -> Drained {
-    let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let places = Arc::new(Semaphore::new(
+        limits.connections.clamp(1, Semaphore::MAX_PERMITS),
+    ));
     let graceful = GracefulShutdown::new();
     let (stopping, stopped) = watch::channel(());
     let loops = join_all(listeners.into_iter().map(|listener| {
-        accept(listener, app.clone(), limits.idle, Arc::clone(&places), &graceful, stopped.clone())
+        accept(
+            listener,
+            app.clone(),
+            limits.idle,
+            Arc::clone(&places),
+            &graceful,
+            stopped.clone(),
+        )
     }));
     let signal = async move {
         stop.await;
@@ -87,7 +96,10 @@ async fn accept(
     mut stopped: watch::Receiver<()>,
 ) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(HEAD_BYTES).max_headers(HEADERS);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(idle)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEADERS);
     loop {
         let next = tokio::select! {
             // Ends with an error once the sender is gone, which is the signal.
@@ -163,18 +175,38 @@ mod tests {
             gone.notified().await;
             "waited"
         });
-        let app = Router::new().route("/", get(async || "hello")).route("/wait", wait);
+        let app = Router::new()
+            .route("/", get(async || "hello"))
+            .route("/wait", wait);
         let (stop, stopped) = oneshot::channel::<()>();
-        let served = tokio::spawn(serve(bound, app, limits, async move { drop(stopped.await) }));
-        Running { addresses, stop: Some(stop), served, waiting, go }
+        let served = tokio::spawn(serve(
+            bound,
+            app,
+            limits,
+            async move { drop(stopped.await) },
+        ));
+        Running {
+            addresses,
+            stop: Some(stop),
+            served,
+            waiting,
+            go,
+        }
     }
 
     fn limits() -> ListenLimits {
-        ListenLimits { connections: 8, idle: SOON, drain: SOON }
+        ListenLimits {
+            connections: 8,
+            idle: SOON,
+            drain: SOON,
+        }
     }
 
     async fn connect(address: SocketAddr) -> TcpStream {
-        timeout(SOON, TcpStream::connect(address)).await.unwrap().unwrap()
+        timeout(SOON, TcpStream::connect(address))
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     async fn send(stream: &mut TcpStream, path: &str) {
@@ -186,8 +218,15 @@ mod tests {
         let mut text = Vec::new();
         let mut piece = [0; 1024];
         while !String::from_utf8_lossy(&text).contains(end) {
-            let read = timeout(SOON, stream.read(&mut piece)).await.unwrap().unwrap();
-            assert!(read > 0, "closed after {:?}", String::from_utf8_lossy(&text));
+            let read = timeout(SOON, stream.read(&mut piece))
+                .await
+                .unwrap()
+                .unwrap();
+            assert!(
+                read > 0,
+                "closed after {:?}",
+                String::from_utf8_lossy(&text)
+            );
             text.extend_from_slice(&piece[..read]);
         }
         String::from_utf8(text).unwrap()
@@ -212,8 +251,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_silent_connection_is_closed() {
-        let running = start(ListenLimits { idle: Duration::from_millis(50), ..limits() }, 1).await;
-        assert!(is_closed(connect(running.addresses[0]).await).await, "said nothing");
+        let running = start(
+            ListenLimits {
+                idle: Duration::from_millis(50),
+                ..limits()
+            },
+            1,
+        )
+        .await;
+        assert!(
+            is_closed(connect(running.addresses[0]).await).await,
+            "said nothing"
+        );
         let mut half = connect(running.addresses[0]).await;
         half.write_all(b"GET / HT").await.unwrap();
         assert!(is_closed(half).await, "said half a line");
@@ -221,14 +270,26 @@ mod tests {
 
     #[tokio::test]
     async fn connections_above_the_limit_wait_for_a_place() {
-        let running = start(ListenLimits { connections: 1, ..limits() }, 1).await;
+        let running = start(
+            ListenLimits {
+                connections: 1,
+                ..limits()
+            },
+            1,
+        )
+        .await;
         let mut held = connect(running.addresses[0]).await;
         send(&mut held, "/").await;
         read_until(&mut held, "hello").await;
         let mut waiting = connect(running.addresses[0]).await;
         send(&mut waiting, "/").await;
         let mut byte = [0];
-        assert!(timeout(Duration::from_millis(100), waiting.read(&mut byte)).await.is_err(), "was served");
+        assert!(
+            timeout(Duration::from_millis(100), waiting.read(&mut byte))
+                .await
+                .is_err(),
+            "was served"
+        );
         drop(held);
         read_until(&mut waiting, "hello").await;
     }
@@ -248,17 +309,30 @@ mod tests {
         }
         running.go.notify_one();
         read_until(&mut stream, "waited").await;
-        assert_eq!(timeout(SOON, running.served).await.unwrap().unwrap(), Drained::All);
+        assert_eq!(
+            timeout(SOON, running.served).await.unwrap().unwrap(),
+            Drained::All
+        );
     }
 
     #[tokio::test]
     async fn the_end_does_not_wait_for_ever() {
-        let mut running = start(ListenLimits { drain: Duration::from_millis(20), ..limits() }, 1).await;
+        let mut running = start(
+            ListenLimits {
+                drain: Duration::from_millis(20),
+                ..limits()
+            },
+            1,
+        )
+        .await;
         let mut stream = connect(running.addresses[0]).await;
         send(&mut stream, "/wait").await;
         timeout(SOON, running.waiting.notified()).await.unwrap();
         drop(running.stop.take());
-        assert_eq!(timeout(SOON, running.served).await.unwrap().unwrap(), Drained::TimeUp);
+        assert_eq!(
+            timeout(SOON, running.served).await.unwrap().unwrap(),
+            Drained::TimeUp
+        );
     }
 
     #[tokio::test]

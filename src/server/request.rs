@@ -87,7 +87,11 @@ impl ProbeRequest {
             [target] => target.parse()?,
             _ => return Err(RequestError::TwoTargets),
         };
-        Ok(Self { target, modules: ModuleSet::find(&names, config)?, debug })
+        Ok(Self {
+            target,
+            modules: ModuleSet::find(&names, config)?,
+            debug,
+        })
     }
 }
 
@@ -103,20 +107,27 @@ impl ModuleSet {
         }
         if modules.is_empty() {
             let module = config.module(DEFAULT_MODULE);
-            let module = module.ok_or_else(|| RequestError::UnknownModule { name: DEFAULT_MODULE.to_owned() })?;
+            let module = module.ok_or_else(|| RequestError::UnknownModule {
+                name: DEFAULT_MODULE.to_owned(),
+            })?;
             modules.insert(DEFAULT_MODULE, module);
         }
         let label = modules.keys().copied().collect::<Vec<_>>().join(",");
         let mut modules = modules.into_values();
         // There is one at least; without it there would be nothing to probe with.
         let Some(first) = modules.next() else {
-            return Err(RequestError::UnknownModule { name: String::new() });
+            return Err(RequestError::UnknownModule {
+                name: String::new(),
+            });
         };
         let mut united = Arc::clone(first);
         for other in modules {
             united = unite(&united, other)?;
         }
-        Ok(Self { label, module: united })
+        Ok(Self {
+            label,
+            module: united,
+        })
     }
 }
 
@@ -124,8 +135,14 @@ impl ModuleSet {
 ///
 /// The offset is left for the way back. A patience that is no longer than the offset is split in half, so that a
 /// probe always gets some of it.
-pub(super) fn budget(headers: &HeaderMap, offset: Duration, module: Duration) -> Result<Duration, RequestError> {
-    let Some(value) = headers.get(TIMEOUT_HEADER) else { return Ok(module) };
+pub(super) fn budget(
+    headers: &HeaderMap,
+    offset: Duration,
+    module: Duration,
+) -> Result<Duration, RequestError> {
+    let Some(value) = headers.get(TIMEOUT_HEADER) else {
+        return Ok(module);
+    };
     let seconds: f64 = value
         .to_str()
         .ok()
@@ -134,18 +151,27 @@ pub(super) fn budget(headers: &HeaderMap, offset: Duration, module: Duration) ->
         .ok_or(RequestError::Timeout)?;
     // More seconds than a duration can hold are no bound at all.
     let patience = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-    let left = if patience > offset { patience.saturating_sub(offset) } else { patience / 2 };
+    let left = if patience > offset {
+        patience.saturating_sub(offset)
+    } else {
+        patience / 2
+    };
     Ok(left.min(module))
 }
 
 /// What a request said, short and without control characters, to be repeated in an answer.
 pub(super) fn echo(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(ECHO_CHARS).collect()
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(ECHO_CHARS)
+        .collect()
 }
 
 fn unite(one: &Arc<Module>, other: &Arc<Module>) -> Result<Arc<Module>, RequestError> {
-    let profiles: Vec<Profile> =
-        Profile::ALL.into_iter().filter(|p| one.profiles.contains(p) || other.profiles.contains(p)).collect();
+    let profiles: Vec<Profile> = Profile::ALL
+        .into_iter()
+        .filter(|p| one.profiles.contains(p) || other.profiles.contains(p))
+        .collect();
     let as_one = |module: &Module| Module {
         name: one.name.clone(),
         profiles: profiles.clone(),
@@ -155,7 +181,10 @@ fn unite(one: &Arc<Module>, other: &Arc<Module>) -> Result<Arc<Module>, RequestE
     if as_one(other) == united {
         Ok(Arc::new(united))
     } else {
-        Err(RequestError::Disagree { one: one.name.to_string(), other: other.name.to_string() })
+        Err(RequestError::Disagree {
+            one: one.name.to_string(),
+            other: other.name.to_string(),
+        })
     }
 }
 
@@ -176,7 +205,11 @@ mod tests {
         let check = |query: &str, label: &str, debug: bool| {
             let request = ProbeRequest::parse(query, &config).unwrap();
             assert_eq!(request.target.to_string(), "http://h:1", "{query}");
-            assert_eq!((request.modules.label.as_str(), request.debug), (label, debug), "{query}");
+            assert_eq!(
+                (request.modules.label.as_str(), request.debug),
+                (label, debug),
+                "{query}"
+            );
         };
         check("target=h:1", "default", false);
         check("target=h%3A1", "default", false);
@@ -219,8 +252,16 @@ mod tests {
             if let Some(value) = header {
                 headers.insert(TIMEOUT_HEADER, value.parse().unwrap());
             }
-            let got = budget(&headers, Duration::from_secs_f64(offset), Duration::from_secs(10));
-            assert_eq!(got.ok(), expected.map(Duration::from_secs_f64), "{header:?} - {offset}");
+            let got = budget(
+                &headers,
+                Duration::from_secs_f64(offset),
+                Duration::from_secs(10),
+            );
+            assert_eq!(
+                got.ok(),
+                expected.map(Duration::from_secs_f64),
+                "{header:?} - {offset}"
+            );
         };
         check(None, 0.5, Some(10.0));
         check(Some("15"), 0.5, Some(10.0));
