@@ -1,5 +1,7 @@
 //! stub
 pub mod classify;
+pub mod cli;
+pub mod config;
 pub mod decode;
 pub mod expose;
 pub mod failure;
@@ -13,3 +15,4 @@ pub mod self_metrics;
 pub mod tally;
 pub mod tracker;
 pub mod target;
+pub mod units;

@@ -46,6 +46,8 @@ enum Above {
     Pull,
     /// A C function: cgocall.
     Cgo,
+    /// `runtime/trace`: gopark, ReadTrace.
+    Trace,
     /// Anything else.
     Other,
 }
@@ -95,6 +97,7 @@ fn above(function: &[u8]) -> Above {
             Above::Sync
         }
         _ if function.starts_with(b"iter.Pull") => Above::Pull,
+        _ if function.starts_with(b"runtime/trace.") => Above::Trace,
         _ if memchr::memmem::find(function, b"._Cfunc_").is_some() => Above::Cgo,
         _ => Above::Other,
     }
@@ -180,12 +183,18 @@ impl Layout {
     }
 
     fn learn_selects(&mut self, selecting: &BTreeSet<u64>, either: &BTreeSet<u64>) {
-        self.selectgo = selecting.clone();
-        let all: BTreeSet<u64> = selecting.union(either).copied().collect();
-        if let (Some(&low), Some(&high), 2) = (all.first(), all.last(), all.len()) {
-            self.selectgo.insert(high);
-            self.block.insert(low);
-        }
+        let low = either.first().copied();
+        let (selectgo, block) = match (selecting.first().copied(), low, either.last().copied()) {
+            (Some(known), Some(low), _) => (
+                Some(known),
+                Some(low).filter(|&low| low < known && either.range(..known).count() == 1),
+            ),
+            (None, Some(low), Some(high)) if either.len() == 2 => (Some(high), Some(low)),
+            (known, ..) => (known, None),
+        };
+        self.selectgo
+            .extend(selecting.iter().copied().chain(selectgo));
+        self.block.extend(block);
     }
 
     fn explain(&self, run: &[u64], above: Above) -> Option<&'static [&'static str]> {
@@ -203,6 +212,7 @@ impl Layout {
             return Some(RUNNING);
         }
         match run {
+            &[_, _] if above == Above::Trace => Some(&["runtime.gopark", "runtime.ReadTrace"]),
             &[_, _, wrapper] if self.receives.contains(&wrapper) => {
                 Some(&["runtime.gopark", "runtime.chanrecv"])
             }
@@ -289,6 +299,18 @@ mod tests {
             [Some("runtime.selectgo"), Some("runtime.block")]
         );
         assert_eq!(explain(&[POLL, some])[1..], [None]);
+        let (pipe, other) = (
+            (&[900, 650][..], "io.(*pipe).read"),
+            (&[900, 800][..], "main.h"),
+        );
+        assert_eq!(
+            explain(&[POLL, pipe, some, none, other])[2..],
+            [Some("runtime.selectgo"), Some("runtime.block"), None]
+        );
+        assert_eq!(
+            explain(&[POLL, (&[900, 800], "runtime/trace.Start.func1")])[1],
+            Some("runtime.ReadTrace")
+        );
         assert_eq!(
             explain(&[POLL, some, (&[900, 650], "io.(*pipe).read")])[1],
             Some("runtime.selectgo")

@@ -1,1 +1,14 @@
-//! x
+//! Everything that is tested from outside: the library on recorded profiles, and the program against real servers.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on must say so and stop"
+)]
+
+mod captures;
+mod recorded;

@@ -1,0 +1,795 @@
+//! Commands and flags, and the types they parse to. No behaviour: what a flag does is for the commands.
+//!
+//! Flags are named as Prometheus' exporters name theirs. Each can be given in the environment too, as
+//! `GOROUTINE_EXPORTER_` and its name in upper case with `_` for dots and dashes; a flag beats the environment.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use url::Url;
+
+use crate::units::parse_duration;
+
+/// What `--version` prints behind the name.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let build = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    let env = if cfg!(target_env = "musl") {
+        ", static"
+    } else {
+        ""
+    };
+    format!(
+        "{}\nplatform: {os}/{arch}{env}\nbuild: {build}",
+        env!("CARGO_PKG_VERSION")
+    )
+});
+
+const EXAMPLES: &str = "\
+Examples:
+  goroutine_exporter --target http://127.0.0.1:6060
+      beside one service, without a configuration file; scrape
+      http://HOST:16060/targets/metrics
+  goroutine_exporter --config.file exporter.yml
+      for many services; scrape http://HOST:16060/probe?target=HOST:PORT
+  goroutine_exporter inspect http://127.0.0.1:6060
+      one look, in the terminal
+  goroutine_exporter demo
+      a simulated leak to watch";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  goroutine_exporter inspect http://127.0.0.1:6060
+  goroutine_exporter inspect --top 5 --format json goroutine.pb.gz
+  kubectl logs my-pod --previous | goroutine_exporter inspect -";
+
+/// What the program is asked to do.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Command {
+    /// Run the exporter (the default: its flags work without the word)
+    Serve(Box<ServeArgs>),
+    /// Validate the configuration and say what each module would do
+    Check(CheckArgs),
+    /// Look once at a target, a file or standard input
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect(InspectArgs),
+    /// Run a simulated target that leaks, with the exporter beside it
+    Demo(DemoArgs),
+}
+
+/// Flags of `serve`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ServeArgs {
+    /// Configuration file; without one everything has its default
+    #[arg(
+        long = "config.file",
+        value_name = "FILE",
+        env = "GOROUTINE_EXPORTER_CONFIG_FILE"
+    )]
+    pub config_file: Option<PathBuf>,
+
+    /// Validate the configuration as `check` does, and exit
+    #[arg(long = "config.check", env = "GOROUTINE_EXPORTER_CONFIG_CHECK", value_parser = BoolishValueParser::new())]
+    pub config_check: bool,
+
+    /// Reload the configuration file when its content changes
+    #[arg(
+        long = "config.enable-auto-reload",
+        env = "GOROUTINE_EXPORTER_CONFIG_ENABLE_AUTO_RELOAD",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub config_enable_auto_reload: bool,
+
+    /// How often to look for changes
+    #[arg(
+        long = "config.auto-reload-interval",
+        value_name = "DURATION",
+        default_value = "30s",
+        env = "GOROUTINE_EXPORTER_CONFIG_AUTO_RELOAD_INTERVAL",
+        value_parser = parse_interval
+    )]
+    pub config_auto_reload_interval: Duration,
+
+    /// Static target, served by /targets/metrics: host:port, http(s)://host:port/prefix
+    /// or unix:///socket; repeatable, or several with commas
+    #[arg(
+        long = "target",
+        value_name = "URL",
+        env = "GOROUTINE_EXPORTER_TARGET",
+        value_delimiter = ','
+    )]
+    pub targets: Vec<String>,
+
+    /// Address to listen on, :PORT for all, IPv4 and IPv6; repeatable, or several with commas
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        default_value = ":16060",
+        env = "GOROUTINE_EXPORTER_WEB_LISTEN_ADDRESS",
+        value_delimiter = ','
+    )]
+    pub web_listen_address: Vec<ListenAddress>,
+
+    /// URL under which users reach the exporter, for links in its pages
+    #[arg(
+        long = "web.external-url",
+        value_name = "URL",
+        env = "GOROUTINE_EXPORTER_WEB_EXTERNAL_URL",
+        value_parser = parse_external_url
+    )]
+    pub web_external_url: Option<Url>,
+
+    /// Allow POST /-/reload
+    #[arg(
+        long = "web.enable-lifecycle",
+        env = "GOROUTINE_EXPORTER_WEB_ENABLE_LIFECYCLE",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub web_enable_lifecycle: bool,
+
+    /// Probe any target a request names; link-local, multicast and unspecified
+    /// addresses and unix sockets still need an entry in `allow`
+    #[arg(
+        long = "web.allow-any-target",
+        env = "GOROUTINE_EXPORTER_WEB_ALLOW_ANY_TARGET",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub web_allow_any_target: bool,
+
+    /// Connections open at once, at most
+    #[arg(
+        long = "web.max-connections",
+        value_name = "N",
+        default_value_t = 512,
+        env = "GOROUTINE_EXPORTER_WEB_MAX_CONNECTIONS",
+        value_parser = value_parser!(u16).range(1..)
+    )]
+    pub web_max_connections: u16,
+
+    /// Probes at once, at most; further ones are answered 503
+    #[arg(
+        long = "web.max-requests",
+        value_name = "N",
+        default_value_t = 64,
+        env = "GOROUTINE_EXPORTER_WEB_MAX_REQUESTS",
+        value_parser = value_parser!(u16).range(1..)
+    )]
+    pub web_max_requests: u16,
+
+    /// Time to leave of the scrape timeout for the way back, in seconds or as a duration
+    #[arg(
+        long = "timeout-offset",
+        value_name = "DURATION",
+        default_value = "0.5s",
+        env = "GOROUTINE_EXPORTER_TIMEOUT_OFFSET",
+        value_parser = parse_offset
+    )]
+    pub timeout_offset: Duration,
+
+    /// Recent probes to keep for the landing page
+    #[arg(
+        long = "history.limit",
+        value_name = "N",
+        default_value_t = 100,
+        env = "GOROUTINE_EXPORTER_HISTORY_LIMIT",
+        value_parser = value_parser!(u16).range(..=10_000)
+    )]
+    pub history_limit: u16,
+
+    #[command(flatten)]
+    #[expect(
+        missing_docs,
+        reason = "a doc comment here would become the help text of the command"
+    )]
+    pub log: LogArgs,
+}
+
+/// What is logged, and how.
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogArgs {
+    /// Least important messages to log
+    #[arg(
+        long = "log.level",
+        value_name = "LEVEL",
+        default_value = "info",
+        env = "GOROUTINE_EXPORTER_LOG_LEVEL"
+    )]
+    pub level: LogLevel,
+
+    /// Format of log lines
+    #[arg(
+        long = "log.format",
+        value_name = "FORMAT",
+        default_value = "logfmt",
+        env = "GOROUTINE_EXPORTER_LOG_FORMAT"
+    )]
+    pub format: LogFormat,
+}
+
+/// Flags of `check`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct CheckArgs {
+    /// Configuration file; without one the defaults are told
+    #[arg(
+        long = "config.file",
+        value_name = "FILE",
+        env = "GOROUTINE_EXPORTER_CONFIG_FILE"
+    )]
+    pub config_file: Option<PathBuf>,
+}
+
+/// Flags of `inspect`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct InspectArgs {
+    /// Target URL, file, or - for standard input: a profile in any form Go writes,
+    /// gzip or not, a panic, or a log that holds one
+    #[arg(value_name = "SOURCE", required = true)]
+    pub sources: Vec<String>,
+
+    /// Configuration file with the module
+    #[arg(
+        long = "config.file",
+        value_name = "FILE",
+        env = "GOROUTINE_EXPORTER_CONFIG_FILE"
+    )]
+    pub config_file: Option<PathBuf>,
+
+    /// Module whose classification, limits and HTTP settings apply
+    #[arg(long = "module", value_name = "NAME", default_value = "default")]
+    pub module: String,
+
+    /// Keep only groups with a function that matches
+    #[arg(long = "focus", value_name = "REGEX")]
+    pub focus: Option<String>,
+
+    /// Leave out groups with a function that matches
+    #[arg(long = "ignore", value_name = "REGEX")]
+    pub ignore: Option<String>,
+
+    /// Profile to ask a target for
+    #[arg(long = "profile", value_name = "PROFILE", default_value = "goroutine")]
+    pub profile: InspectProfile,
+
+    /// Show the N largest groups and fold the rest
+    #[arg(long = "top", value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    pub top: Option<u32>,
+
+    /// Format of the answer
+    #[arg(long = "format", value_name = "FORMAT", default_value = "table")]
+    pub format: InspectFormat,
+}
+
+/// Flags of `demo`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct DemoArgs {
+    /// Address the exporter listens on
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:16060",
+        env = "GOROUTINE_EXPORTER_WEB_LISTEN_ADDRESS"
+    )]
+    pub web_listen_address: ListenAddress,
+
+    /// Address the simulated target listens on, port 0 for any free one
+    #[arg(
+        long = "demo.target-address",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:0",
+        env = "GOROUTINE_EXPORTER_DEMO_TARGET_ADDRESS"
+    )]
+    pub target_address: ListenAddress,
+
+    /// Minutes of the story that pass in one minute
+    #[arg(
+        long = "speed",
+        value_name = "N",
+        default_value_t = 30,
+        env = "GOROUTINE_EXPORTER_SPEED",
+        value_parser = value_parser!(u16).range(1..=3600)
+    )]
+    pub speed: u16,
+
+    /// Least important messages to log
+    #[arg(
+        long = "log.level",
+        value_name = "LEVEL",
+        default_value = "warn",
+        env = "GOROUTINE_EXPORTER_LOG_LEVEL"
+    )]
+    pub log_level: LogLevel,
+}
+
+/// The least important messages to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Each probe, too.
+    Debug,
+    /// The life of the exporter.
+    Info,
+    /// What works worse than it should.
+    Warn,
+    /// What somebody must see to.
+    Error,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// `key=value`, as Prometheus logs.
+    Logfmt,
+    /// One JSON object for each line.
+    Json,
+}
+
+/// The profile `inspect` asks a target for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InspectProfile {
+    /// All goroutines.
+    Goroutine,
+}
+
+/// How `inspect` answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InspectFormat {
+    /// For people.
+    Table,
+    /// One object, for scripts.
+    Json,
+    /// One line for each stack, for flame graph tools.
+    Folded,
+    /// What a probe would answer.
+    Prometheus,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// `:PORT`: every address of the machine, IPv6 and IPv4.
+    All {
+        /// The port; 0 for any free one.
+        port: u16,
+    },
+    /// `127.0.0.1:PORT` or `[::1]:PORT`.
+    Address(SocketAddr),
+    /// `name:PORT`: the addresses the name resolves to.
+    Name {
+        /// The name.
+        host: String,
+        /// The port; 0 for any free one.
+        port: u16,
+    },
+}
+
+/// A text that is no address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected :PORT, HOST:PORT or [IPV6]:PORT")]
+pub struct ListenAddressError;
+
+impl FromStr for ListenAddress {
+    type Err = ListenAddressError;
+
+    fn from_str(text: &str) -> Result<Self, ListenAddressError> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        let (host, port) = text.rsplit_once(':').ok_or(ListenAddressError)?;
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = port
+            .parse()
+            .ok()
+            .filter(|_| digits)
+            .ok_or(ListenAddressError)?;
+        // An IPv4 address that did not parse above is none, and would only fail later as a name.
+        let name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        match host {
+            "" => Ok(Self::All { port }),
+            _ if host.bytes().all(name) && host.bytes().any(|byte| byte.is_ascii_alphabetic()) => {
+                Ok(Self::Name {
+                    host: host.to_owned(),
+                    port,
+                })
+            }
+            _ => Err(ListenAddressError),
+        }
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All { port } => write!(f, ":{port}"),
+            Self::Address(address) => address.fmt(f),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// The command line as clap sees it: a command, or the flags of `serve` without the word.
+#[derive(Debug, Parser)]
+#[command(
+    name = "goroutine_exporter",
+    about = "Prometheus exporter that finds goroutine leaks in unmodified Go services",
+    version = env!("CARGO_PKG_VERSION"),
+    long_version = VERSION.as_str(),
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+/// Reads the arguments of the process. Prints help, version or what is wrong, and ends the process, when that
+/// is what the arguments ask for.
+#[must_use]
+pub fn parse() -> Command {
+    CommandLine::parse().into()
+}
+
+/// Reads the given arguments, the program's name first.
+///
+/// # Errors
+/// When they cannot be used, or ask for help or the version.
+pub fn try_parse_from<I, T>(arguments: I) -> Result<Command, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    CommandLine::try_parse_from(arguments).map(Command::from)
+}
+
+impl From<CommandLine> for Command {
+    fn from(line: CommandLine) -> Self {
+        line.command
+            .unwrap_or_else(|| Self::Serve(Box::new(line.serve)))
+    }
+}
+
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text).ok_or("expected a duration such as 30s or 5m")?;
+    if !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&interval) {
+        return Err("expected a duration from 1s to 1d".to_owned());
+    }
+    Ok(interval)
+}
+
+/// Seconds with or without `s`, fractions too, as blackbox_exporter takes them; or a duration.
+fn parse_offset(text: &str) -> Result<Duration, String> {
+    let number = text.strip_suffix('s').unwrap_or(text);
+    let decimal = number
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds = number
+        .parse()
+        .ok()
+        .filter(|_| decimal)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let offset = seconds
+        .or_else(|| parse_duration(text))
+        .ok_or("expected seconds such as 0.5, or a duration")?;
+    if offset > Duration::from_secs(60) {
+        return Err("expected a duration of at most 1m".to_owned());
+    }
+    Ok(offset)
+}
+
+fn parse_external_url(text: &str) -> Result<Url, String> {
+    let url: Url = text
+        .parse()
+        .map_err(|_| "expected a URL such as https://monitoring.example/goroutines")?;
+    let plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !plain {
+        return Err(
+            "expected an http or https URL without user name, query and fragment".to_owned(),
+        );
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, String> {
+        let arguments = std::iter::once("goroutine_exporter").chain(line.split_whitespace());
+        try_parse_from(arguments).map_err(|error| error.to_string())
+    }
+
+    fn serve(line: &str) -> ServeArgs {
+        match parse(line) {
+            Ok(Command::Serve(arguments)) => *arguments,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_the_default_and_has_its_defaults() {
+        let arguments = serve("");
+        assert_eq!(serve("serve"), arguments);
+        assert_eq!(arguments.config_file, None);
+        assert!(!arguments.config_check && !arguments.config_enable_auto_reload);
+        assert_eq!(
+            arguments.config_auto_reload_interval,
+            Duration::from_secs(30)
+        );
+        assert_eq!(arguments.targets, Vec::<String>::new());
+        assert_eq!(
+            arguments.web_listen_address,
+            [ListenAddress::All { port: 16060 }]
+        );
+        assert_eq!(arguments.web_external_url, None);
+        assert!(!arguments.web_enable_lifecycle && !arguments.web_allow_any_target);
+        assert_eq!(
+            (arguments.web_max_connections, arguments.web_max_requests),
+            (512, 64)
+        );
+        assert_eq!(arguments.timeout_offset, Duration::from_millis(500));
+        assert_eq!(arguments.history_limit, 100);
+        assert_eq!(
+            arguments.log,
+            LogArgs {
+                level: LogLevel::Info,
+                format: LogFormat::Logfmt
+            }
+        );
+    }
+
+    #[test]
+    fn flags_of_serve_work_with_and_without_the_word() {
+        let flags = "--config.file a.yml --config.check --target a:1 --target http://b:2,unix:///c --web.listen-address :1 \
+            --web.listen-address [::1]:2 --web.external-url https://x.example/y --web.enable-lifecycle \
+            --timeout-offset 0.25 --log.format json --log.level debug";
+        let arguments = serve(flags);
+        assert_eq!(serve(&format!("serve {flags}")), arguments);
+        assert_eq!(arguments.config_file, Some(PathBuf::from("a.yml")));
+        assert!(
+            arguments.config_check
+                && arguments.web_enable_lifecycle
+                && !arguments.web_allow_any_target
+        );
+        assert_eq!(arguments.targets, ["a:1", "http://b:2", "unix:///c"]);
+        let addresses: Vec<String> = arguments
+            .web_listen_address
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(addresses, [":1", "[::1]:2"]);
+        assert_eq!(arguments.timeout_offset, Duration::from_millis(250));
+        assert_eq!(
+            arguments.log,
+            LogArgs {
+                level: LogLevel::Debug,
+                format: LogFormat::Json
+            }
+        );
+    }
+
+    #[test]
+    fn other_commands_have_their_flags() {
+        let check = parse("check --config.file a.yml").unwrap();
+        assert_eq!(
+            check,
+            Command::Check(CheckArgs {
+                config_file: Some("a.yml".into())
+            })
+        );
+        let Ok(Command::Inspect(inspect)) =
+            parse("inspect a - http://b:1 --focus x --top 3 --format json")
+        else {
+            panic!("no inspect");
+        };
+        assert_eq!(inspect.sources, ["a", "-", "http://b:1"]);
+        assert_eq!(
+            (inspect.focus.as_deref(), inspect.ignore),
+            (Some("x"), None)
+        );
+        assert_eq!(
+            (inspect.top, inspect.format),
+            (Some(3), InspectFormat::Json)
+        );
+        assert_eq!(
+            (inspect.module.as_str(), inspect.profile),
+            ("default", InspectProfile::Goroutine)
+        );
+        let Ok(Command::Demo(demo)) = parse("demo") else {
+            panic!("no demo")
+        };
+        assert_eq!(demo.web_listen_address.to_string(), "127.0.0.1:16060");
+        assert_eq!(
+            (demo.target_address.to_string().as_str(), demo.speed),
+            ("127.0.0.1:0", 30)
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused() {
+        let check = |line: &str, part: &str| {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(part), "{line}: {error}");
+        };
+        check("--web.listen-address localhost", "expected :PORT");
+        check("--web.max-requests 0", "0 is not in 1..=65535");
+        check("--timeout-offset 61", "at most 1m");
+        check("--timeout-offset -1", "--timeout-offset <DURATION>");
+        check("--timeout-offset nan", "expected seconds");
+        check("--config.auto-reload-interval 0", "from 1s to 1d");
+        check(
+            "--web.external-url ftp://x",
+            "expected an http or https URL",
+        );
+        check(
+            "--web.external-url https://u:p@x/",
+            "expected an http or https URL",
+        );
+        check(
+            "--log.level trace",
+            "[possible values: debug, info, warn, error]",
+        );
+        check("--log.levl debug", "--log.level");
+        check("--target a:1 inspect x", "inspect");
+        check("inspect", "<SOURCE>");
+        check("inspect --top 0 x", "0 is not in 1..");
+        check(
+            "inspect --format xml x",
+            "[possible values: table, json, folded, prometheus]",
+        );
+        check("inspect --profile heap x", "[possible values: goroutine]");
+        check("diff a b", "diff");
+        check("--storage.path x", "--storage.path");
+        check("demo --speed 0", "0 is not in 1..=3600");
+    }
+
+    #[test]
+    fn addresses_to_listen_on() {
+        let check = |text: &str, expected: Result<ListenAddress, ListenAddressError>| {
+            assert_eq!(text.parse(), expected, "{text}");
+            if let Ok(address) = expected {
+                assert_eq!(address.to_string(), text);
+            }
+        };
+        let name = |host: &str, port| {
+            Ok(ListenAddress::Name {
+                host: host.to_owned(),
+                port,
+            })
+        };
+        let address = |text: &str| Ok(ListenAddress::Address(text.parse().unwrap()));
+        check(":16060", Ok(ListenAddress::All { port: 16060 }));
+        check(":0", Ok(ListenAddress::All { port: 0 }));
+        check("127.0.0.1:80", address("127.0.0.1:80"));
+        check("[::]:80", address("[::]:80"));
+        check("localhost:80", name("localhost", 80));
+        check("my-host.example:80", name("my-host.example", 80));
+        for bad in [
+            "",
+            ":",
+            "80",
+            "localhost",
+            "localhost:",
+            ":65536",
+            ":-1",
+            ":+1",
+            "::1:80",
+            "1.2.3:80",
+            "a b:1",
+            "http://a:1",
+        ] {
+            check(bad, Err(ListenAddressError));
+        }
+    }
+
+    #[test]
+    fn offsets_are_seconds_or_durations() {
+        let check = |text: &str, millis: Option<u64>| {
+            assert_eq!(
+                parse_offset(text).ok(),
+                millis.map(Duration::from_millis),
+                "{text}"
+            );
+        };
+        check("0.5", Some(500));
+        check("0.5s", Some(500));
+        check("2", Some(2000));
+        check("500ms", Some(500));
+        check("1m", Some(60_000));
+        check("0", Some(0));
+        check("1e3", None);
+        check("inf", None);
+        check("", None);
+        check("s", None);
+        check("-1", None);
+        check("1h", None);
+    }
+
+    #[test]
+    fn every_flag_of_serve_is_in_the_environment_too() {
+        let command = CommandLine::command();
+        let mut flags = 0;
+        for argument in command
+            .get_arguments()
+            .filter(|argument| argument.get_long().is_some())
+        {
+            let long = argument.get_long().unwrap();
+            if matches!(long, "help" | "version") {
+                continue;
+            }
+            let expected = format!(
+                "GOROUTINE_EXPORTER_{}",
+                long.to_uppercase().replace(['.', '-'], "_")
+            );
+            assert_eq!(
+                argument.get_env().and_then(|name| name.to_str()),
+                Some(expected.as_str())
+            );
+            flags += 1;
+        }
+        assert_eq!(flags, 15);
+    }
+
+    #[test]
+    fn help_fits_80_columns() {
+        let mut command = CommandLine::command().term_width(80);
+        command.build();
+        let names: Vec<String> = command
+            .get_subcommands()
+            .map(|found| found.get_name().to_owned())
+            .collect();
+        let mut texts = vec![command.render_long_help().to_string()];
+        for name in names {
+            texts.push(
+                command
+                    .find_subcommand_mut(&name)
+                    .unwrap()
+                    .clone()
+                    .term_width(80)
+                    .render_long_help()
+                    .to_string(),
+            );
+        }
+        for line in texts.iter().flat_map(|text| text.lines()) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        assert!(
+            texts[0].contains("--web.listen-address <ADDRESS>") && texts[0].contains("Examples:")
+        );
+    }
+
+    #[test]
+    fn the_version_has_build_facts() {
+        let text = parse("--version").unwrap_err();
+        assert!(
+            text.starts_with(concat!(
+                "goroutine_exporter ",
+                env!("CARGO_PKG_VERSION"),
+                "\nplatform: "
+            )),
+            "{text}"
+        );
+        assert!(text.contains("\nbuild: "), "{text}");
+    }
+}

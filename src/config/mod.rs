@@ -1,0 +1,348 @@
+//! The configuration: validated, compiled, with every default filled in.
+//!
+//! The way of a file: `scan` guards the parser, `raw` mirrors the YAML, `compile` and `http` give it meaning,
+//! `render` writes it back, `handle` reloads it. What is here has been checked as a whole: whoever holds a
+//! [`Config`] need not check again. Nothing here touches the network, and files other than the configuration
+//! itself are named, not read: secrets are read when they are used.
+
+mod compile;
+mod error;
+mod handle;
+mod hint;
+mod http;
+mod locate;
+mod raw;
+mod render;
+mod scan;
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use error::{ConfigError, Fault, KeyPath, Position, Segment};
+pub use handle::{ConfigHandle, ReloadState};
+pub use scan::{MAX_BYTES, MAX_DEPTH};
+
+use crate::classify::{ClassifySpec, Rules};
+use crate::decode;
+use crate::fetch::FetchSpec;
+use crate::policy::AllowEntry;
+use crate::tally::SeriesLimits;
+use crate::target::Target;
+
+/// The module of requests and targets that name none. It exists even when no file mentions it.
+pub const DEFAULT_MODULE: &str = "default";
+
+/// `modules.NAME.path`: where `import _ "net/http/pprof"` puts the profiles.
+pub const DEFAULT_PATH: &str = "/debug/pprof";
+
+/// `modules.NAME.timeout`: the default scrape timeout of Prometheus.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `modules.NAME.limits.groups`.
+pub const DEFAULT_GROUPS: usize = 20;
+
+/// `modules.NAME.limits.min_goroutines`.
+pub const DEFAULT_MIN_GOROUTINES: u64 = 5;
+
+/// `modules.NAME.limits.min_ratio`.
+pub const DEFAULT_MIN_RATIO: f64 = 0.0;
+
+/// `modules.NAME.limits.body_bytes`: as sent. A profile of 100,000 goroutines in 10,000 stacks takes less.
+pub const DEFAULT_BODY_BYTES: u64 = 16 << 20;
+
+/// `modules.NAME.limits.inflated_bytes`.
+pub const DEFAULT_INFLATED_BYTES: u64 = 128 << 20;
+
+/// `probes.per_target`: fetches of one target at once.
+pub const DEFAULT_PROBES_PER_TARGET: usize = 1;
+
+/// `probes.total`: fetches at once.
+pub const DEFAULT_PROBES_TOTAL: usize = 64;
+
+/// `probes.tracked_targets`: targets whose state is kept.
+pub const DEFAULT_TRACKED_TARGETS: usize = 10_000;
+
+/// `probes.forget_after`: how long the state of a target outlives its last probe.
+pub const DEFAULT_FORGET_AFTER: Duration = Duration::from_secs(3600);
+
+/// A validated configuration. It has a module `default`, and every module a target names exists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    modules: BTreeMap<ModuleName, Arc<Module>>,
+    targets: Vec<StaticTarget>,
+    allow: Option<Vec<AllowEntry>>,
+    probes: ProbeLimits,
+}
+
+/// The name of a module: a letter or `_`, then letters, digits, `_`, `.` and `-`; at most 64 bytes. It is a
+/// label value, so it comes from the configuration only.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModuleName(Arc<str>);
+
+/// How targets of one kind are probed.
+#[derive(Clone, Debug)]
+pub struct Module {
+    /// Its name.
+    pub name: ModuleName,
+    /// Where the profiles are under a target: empty or a path with a slash in front and none behind.
+    pub path: String,
+    /// The longest a probe may take, the scraper's patience aside.
+    pub timeout: Duration,
+    /// What is fetched, in this order; the goroutine profile is always among it.
+    pub profiles: Vec<Profile>,
+    /// How requests are made.
+    pub fetch: FetchSpec,
+    /// What decides on blocking frame and application frame, as written.
+    pub classify: ClassifySpec,
+    /// The same, compiled.
+    pub rules: Rules,
+    /// What bounds the number of series.
+    pub series: SeriesLimits,
+    /// What bounds the decoder.
+    pub decode: decode::Limits,
+    /// Bytes of a profile as sent, at most.
+    pub body_bytes: u64,
+}
+
+/// A profile the exporter can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Profile {
+    /// Every goroutine's stack: `/debug/pprof/goroutine`.
+    Goroutine,
+}
+
+/// A target of the configuration, or of `--target`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticTarget {
+    /// Where it is.
+    pub target: Target,
+    /// How it is probed; the module exists.
+    pub module: ModuleName,
+    /// Labels its series carry, by name.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What bounds all probes together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeLimits {
+    /// Fetches of one target at once, at most; not above `total`.
+    pub per_target: usize,
+    /// Fetches at once, at most.
+    pub total: usize,
+    /// Targets whose state is kept, at most.
+    pub tracked_targets: usize,
+    /// How long the state of a target outlives its last probe.
+    pub forget_after: Duration,
+}
+
+impl Config {
+    /// Reads a configuration. Relative file names in it stay relative to the working directory.
+    ///
+    /// # Errors
+    /// When anything in it is not as it should be; the first such thing, with its place.
+    pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
+        Self::from_yaml_in(text, Path::new(""))
+    }
+
+    /// Reads a configuration whose relative file names start from `directory`.
+    ///
+    /// # Errors
+    /// As [`Config::from_yaml`].
+    pub fn from_yaml_in(text: &str, directory: &Path) -> Result<Self, ConfigError> {
+        let raw = raw::parse(text)?;
+        compile::compile(raw, directory).map_err(|error| {
+            let position = raw::locate(text, &error.key);
+            error.at(position)
+        })
+    }
+
+    /// The effective configuration as YAML: every default written out, secrets hidden, the comments gone.
+    ///
+    /// Reads back as the same configuration, where it holds no secrets.
+    #[must_use]
+    pub fn render(&self) -> String {
+        // Maps, lists and scalars can always be written; the library's type knows of values that cannot.
+        raw::print(&render::render(self))
+            .unwrap_or_else(|problem| format!("# cannot be shown: {problem}\n"))
+    }
+
+    /// All modules by name, `default` among them.
+    #[must_use]
+    pub fn modules(&self) -> &BTreeMap<ModuleName, Arc<Module>> {
+        &self.modules
+    }
+
+    /// The module of that name.
+    #[must_use]
+    pub fn module(&self, name: &str) -> Option<&Arc<Module>> {
+        self.modules.get(name)
+    }
+
+    /// The static targets, those of `--target` last. No target is twice in it.
+    #[must_use]
+    pub fn targets(&self) -> &[StaticTarget] {
+        &self.targets
+    }
+
+    /// The entries of `allow`; `None` without that key, which is not the same as none.
+    #[must_use]
+    pub fn allow(&self) -> Option<&[AllowEntry]> {
+        self.allow.as_deref()
+    }
+
+    /// What bounds all probes together.
+    #[must_use]
+    pub fn probes(&self) -> ProbeLimits {
+        self.probes
+    }
+
+    /// The same with further static targets, probed by the module `default`. One that the configuration has
+    /// already stays as it is there.
+    #[must_use]
+    pub fn with_targets(mut self, targets: &[Target]) -> Self {
+        for target in targets {
+            if self.targets.iter().all(|known| known.target != *target) {
+                self.targets.push(StaticTarget {
+                    target: target.clone(),
+                    module: ModuleName::default(),
+                    labels: BTreeMap::new(),
+                });
+            }
+        }
+        self
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let module = Module::default();
+        Self {
+            modules: BTreeMap::from([(module.name.clone(), Arc::new(module))]),
+            targets: Vec::new(),
+            allow: None,
+            probes: ProbeLimits::default(),
+        }
+    }
+}
+
+impl ModuleName {
+    /// The name, when it is one.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        let (first, rest) = name.as_bytes().split_first()?;
+        let valid = name.len() <= 64
+            && (first.is_ascii_alphabetic() || *first == b'_')
+            && rest
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(byte));
+        valid.then(|| Self(name.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for ModuleName {
+    fn default() -> Self {
+        Self(DEFAULT_MODULE.into())
+    }
+}
+
+impl Borrow<str> for ModuleName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ModuleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Default for Module {
+    fn default() -> Self {
+        Self {
+            name: ModuleName::default(),
+            path: DEFAULT_PATH.to_owned(),
+            timeout: DEFAULT_TIMEOUT,
+            profiles: vec![Profile::Goroutine],
+            fetch: FetchSpec {
+                http2: true,
+                ..FetchSpec::default()
+            },
+            classify: ClassifySpec::default(),
+            rules: Rules::default(),
+            series: SeriesLimits {
+                groups: DEFAULT_GROUPS,
+                min_goroutines: DEFAULT_MIN_GOROUTINES,
+                min_ratio: DEFAULT_MIN_RATIO,
+            },
+            decode: decode::Limits {
+                inflated_bytes: DEFAULT_INFLATED_BYTES,
+            },
+            body_bytes: DEFAULT_BODY_BYTES,
+        }
+    }
+}
+
+/// Rules are compiled from `classify`, so that comparing those is enough.
+impl PartialEq for Module {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            name,
+            path,
+            timeout,
+            profiles,
+            fetch,
+            classify,
+            rules: _,
+            series,
+            decode,
+            body_bytes,
+        } = self;
+        *name == other.name
+            && *path == other.path
+            && *timeout == other.timeout
+            && *profiles == other.profiles
+            && *fetch == other.fetch
+            && *classify == other.classify
+            && *series == other.series
+            && *decode == other.decode
+            && *body_bytes == other.body_bytes
+    }
+}
+
+impl Profile {
+    /// Every profile this version reads.
+    pub const ALL: [Self; 1] = [Self::Goroutine];
+
+    /// Its name, in the configuration, in the URL and as the value of the label `profile`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Goroutine => "goroutine",
+        }
+    }
+}
+
+impl Default for ProbeLimits {
+    fn default() -> Self {
+        Self {
+            per_target: DEFAULT_PROBES_PER_TARGET,
+            total: DEFAULT_PROBES_TOTAL,
+            tracked_targets: DEFAULT_TRACKED_TARGETS,
+            forget_after: DEFAULT_FORGET_AFTER,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,511 @@
+//! The configuration as it is written: structs one to one with the YAML, no defaults, no judgement.
+//!
+//! The only file that names `serde_yaml`. It refuses unknown and duplicate keys and values of the wrong kind;
+//! what a value means is for `compile`. Durations, sizes and names are still text here.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::error::{ConfigError, Fault, KeyPath, Position, Segment};
+use super::hint;
+use super::locate::{Aim, NESTED, Walk};
+use super::scan::scan;
+use crate::secret::HIDDEN;
+
+/// The message of a map of ours that meets a key again.
+const DUPLICATE_KEY: &str = "duplicate key";
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a map with modules, targets, allow or probes"
+)]
+pub(super) struct RawConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) modules: Option<UniqueMap<Option<RawModule>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) targets: Option<Vec<RawTarget>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "never_null")]
+    pub(super) allow: Option<Vec<RawAllow>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) probes: Option<RawProbes>,
+}
+
+/// `modules.NAME`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a map of a module's settings"
+)]
+pub(super) struct RawModule {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) timeout: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) profiles: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) http: Option<RawHttp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) classify: Option<RawClassify>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) limits: Option<RawLimits>,
+}
+
+/// `modules.NAME.http`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default, expecting = "a map of HTTP settings")]
+pub(super) struct RawHttp {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) basic_auth: Option<RawBasicAuth>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) authorization: Option<RawAuthorization>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tls_config: Option<RawTls>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) proxy_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) follow_redirects: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) http_headers: Option<UniqueMap<RawHeader>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) enable_http2: Option<bool>,
+}
+
+/// `modules.NAME.http.basic_auth`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a map with username and password"
+)]
+pub(super) struct RawBasicAuth {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) password: Option<RawSecret>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) password_file: Option<String>,
+}
+
+/// `modules.NAME.http.authorization`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a map with credentials or credentials_file"
+)]
+pub(super) struct RawAuthorization {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(super) scheme: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) credentials: Option<RawSecret>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) credentials_file: Option<String>,
+}
+
+/// `modules.NAME.http.tls_config`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default, expecting = "a map of TLS settings")]
+pub(super) struct RawTls {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ca: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ca_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cert: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cert_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<RawSecret>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) server_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) insecure_skip_verify: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) min_version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_version: Option<String>,
+}
+
+/// `modules.NAME.http.http_headers.NAME`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a map with values, secrets or files"
+)]
+pub(super) struct RawHeader {
+    /// Told from secrets by Prometheus; here they are hidden alike.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) values: Vec<RawSecret>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) secrets: Vec<RawSecret>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) files: Vec<String>,
+}
+
+/// `modules.NAME.classify`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a map of classification settings"
+)]
+pub(super) struct RawClassify {
+    pub(super) plumbing: Option<Vec<String>>,
+    pub(super) app_packages: Option<Vec<String>>,
+    pub(super) labels: Option<Vec<String>>,
+    pub(super) watch: Option<UniqueMap<String>>,
+}
+
+/// `modules.NAME.limits`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default, expecting = "a map of limits")]
+pub(super) struct RawLimits {
+    pub(super) groups: Option<u64>,
+    pub(super) min_goroutines: Option<u64>,
+    pub(super) min_ratio: Option<f64>,
+    pub(super) body_bytes: Option<String>,
+    pub(super) inflated_bytes: Option<String>,
+}
+
+/// `targets[N]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a map with url, and where wanted module and labels"
+)]
+pub(super) struct RawTarget {
+    pub(super) url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) module: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) labels: Option<UniqueMap<String>>,
+}
+
+/// `allow[N]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a map with cidr, host or path, and where wanted ports"
+)]
+pub(super) struct RawAllow {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cidr: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) path: Option<String>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "never_null"
+    )]
+    pub(super) ports: Option<Vec<u64>>,
+}
+
+/// `probes`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default, expecting = "a map of bounds on probes")]
+pub(super) struct RawProbes {
+    pub(super) per_target: Option<u64>,
+    pub(super) total: Option<u64>,
+    pub(super) tracked_targets: Option<u64>,
+    pub(super) forget_after: Option<String>,
+}
+
+/// Text that is never printed: neither in logs nor in YAML.
+#[derive(Clone, PartialEq, Deserialize)]
+pub(super) struct RawSecret(pub(super) String);
+
+impl fmt::Debug for RawSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+impl Serialize for RawSecret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(HIDDEN)
+    }
+}
+
+/// A map with keys of the user's choice, in the order of the file. A key given twice is refused, where serde's
+/// own maps keep the last.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct UniqueMap<V>(pub(super) Vec<(String, V)>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for UniqueMap<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<V>(std::marker::PhantomData<V>);
+
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Entries<V> {
+            type Value = UniqueMap<V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut seen = HashSet::new();
+                let mut entries = Vec::new();
+                while let Some(key) = map.next_key_seed(NewKey(&mut seen))? {
+                    entries.push((key, map.next_value()?));
+                }
+                Ok(UniqueMap(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Entries(std::marker::PhantomData))
+    }
+}
+
+impl<V: Serialize> Serialize for UniqueMap<V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in &self.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+/// Reads a key, and fails on it when it was met before: there the error gets the line of the second.
+struct NewKey<'s>(&'s mut HashSet<String>);
+
+impl<'de> DeserializeSeed<'de> for NewKey<'_> {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NewKey<'_> {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<String, E> {
+        if self.0.insert(key.to_owned()) {
+            Ok(key.to_owned())
+        } else {
+            Err(E::custom(DUPLICATE_KEY))
+        }
+    }
+}
+
+/// Reads a list whose absence means something else than its emptiness: `allow:` with nothing behind it is an
+/// empty list.
+fn never_null<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Vec::deserialize(deserializer).map(Some)
+}
+
+/// Reads a configuration.
+///
+/// # Errors
+/// When the text is no YAML, has keys that are unknown or given twice, or values of the wrong kind.
+pub(super) fn parse(text: &str) -> Result<RawConfig, ConfigError> {
+    scan(text)?;
+    serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text))
+        .map_err(|error| explain(text, &error))
+}
+
+/// Writes a configuration; its secrets as [`HIDDEN`].
+///
+/// # Errors
+/// In the words of the YAML library.
+pub(super) fn print(config: &RawConfig) -> Result<String, String> {
+    serde_yaml::to_string(config).map_err(|problem| problem.to_string())
+}
+
+/// Where the value of a key stands; the key itself where the value is a map or a list. Where there is no such
+/// key, the map that should have it.
+pub(super) fn locate(text: &str, key: &KeyPath) -> Option<Position> {
+    let walk = |aim| {
+        let deserializer = serde_yaml::Deserializer::from_str(text);
+        Walk {
+            path: key.segments(),
+            aim,
+        }
+        .deserialize(deserializer)
+        .err()
+    };
+    let found = walk(Aim::Value)?;
+    match key.segments().last() {
+        Some(Segment::Key(_)) if found.to_string().contains(NESTED) => position(&walk(Aim::Key)?),
+        _ => position(&found),
+    }
+}
+
+fn position(error: &serde_yaml::Error) -> Option<Position> {
+    error.location().map(|at| Position {
+        line: at.line(),
+        column: at.column(),
+    })
+}
+
+/// Says a YAML error in our words. What the library quotes of the file is left out, since it may be a secret.
+fn explain(text: &str, error: &serde_path_to_error::Error<serde_yaml::Error>) -> ConfigError {
+    let key: KeyPath = error.path().iter().filter_map(segment).collect();
+    let at = position(error.inner());
+    let full = error.inner().to_string();
+    let message = less_place(&full, key.segments(), at);
+    let fault_and_hint = if message == DUPLICATE_KEY {
+        Some((Fault::DuplicateKey, None))
+    } else if message.starts_with("unknown field `") {
+        Some((
+            Fault::UnknownKey,
+            hint::for_unknown_key(key.segments(), &expected_keys(&message)),
+        ))
+    } else if let Some(name) = message
+        .strip_prefix("duplicate field `")
+        .and_then(|rest| rest.strip_suffix('`'))
+    {
+        let key = key.key(name);
+        let walk = Walk {
+            path: key.segments(),
+            aim: Aim::SecondKey,
+        };
+        let found = walk
+            .deserialize(serde_yaml::Deserializer::from_str(text))
+            .err();
+        return ConfigError::new(key, Fault::DuplicateKey)
+            .at(found.as_ref().and_then(position).or(at));
+    } else {
+        wrong_kind(&message)
+    };
+    match fault_and_hint {
+        Some((fault, hint)) => ConfigError {
+            hint,
+            ..ConfigError::new(key, fault).at(at)
+        },
+        None if message.contains("more than one document") => {
+            ConfigError::new(KeyPath::root(), Fault::SecondDocument).at(second_document(text))
+        }
+        None => {
+            let at = at.or_else(|| locate(text, &key));
+            ConfigError::new(KeyPath::root(), Fault::Syntax { problem: message }).at(at)
+        }
+    }
+}
+
+fn segment(segment: &serde_path_to_error::Segment) -> Option<Segment> {
+    match segment {
+        serde_path_to_error::Segment::Map { key } => Some(Segment::Key(key.clone())),
+        serde_path_to_error::Segment::Seq { index } => Some(Segment::Index(*index)),
+        serde_path_to_error::Segment::Enum { .. } | serde_path_to_error::Segment::Unknown => None,
+    }
+}
+
+/// Cuts what the library says of the place, in front (the path, or its parent's) and behind (line and column).
+fn less_place(message: &str, path: &[Segment], at: Option<Position>) -> String {
+    let written = |path: &[Segment]| {
+        let mut text = String::new();
+        for segment in path {
+            match segment {
+                Segment::Index(index) => text.push_str(&format!("[{index}]")),
+                Segment::Key(key) if text.is_empty() => text.push_str(key),
+                Segment::Key(key) => text.push_str(&format!(".{key}")),
+            }
+        }
+        text.push_str(": ");
+        text
+    };
+    let parent = path.split_last().map_or(path, |(_, parent)| parent);
+    let message = message
+        .strip_prefix(&written(path))
+        .or_else(|| message.strip_prefix(&written(parent)))
+        .unwrap_or(message);
+    match at {
+        Some(Position { line, column }) => {
+            message.replacen(&format!(" at line {line} column {column}"), "", 1)
+        }
+        None => message.to_owned(),
+    }
+}
+
+/// The keys in "unknown field `x`, expected one of `a`, `b`".
+fn expected_keys(message: &str) -> Vec<&str> {
+    let list = message
+        .rsplit_once("`, expected ")
+        .map_or("", |(_, list)| list);
+    list.split('`').skip(1).step_by(2).collect()
+}
+
+/// Reads "invalid type: string "x", expected u64", and leaves the x out.
+fn wrong_kind(message: &str) -> Option<(Fault, Option<String>)> {
+    let rest = message
+        .strip_prefix("invalid type: ")
+        .or_else(|| message.strip_prefix("invalid value: "))?;
+    let (found, expected) = rest.rsplit_once(", expected ")?;
+    let kinds = [
+        ("integer `-", "a negative number"),
+        ("integer", "a whole number"),
+        ("floating point", "a fraction"),
+        ("boolean", "true or false"),
+        ("string", "text"),
+        ("unit", "nothing"),
+        ("sequence", "a list"),
+        ("map", "a map"),
+    ];
+    let found = kinds
+        .iter()
+        .find(|(start, _)| found.starts_with(start))
+        .map_or("another kind of value", |(_, kind)| kind);
+    let (expected, hint) = match expected {
+        "u64" => ("a whole number", None),
+        "f64" => ("a number", None),
+        "a boolean" => (
+            "true or false",
+            Some("YAML 1.2 knows only these two, without quotes".to_owned()),
+        ),
+        "a string" => ("text", None),
+        "a sequence" => (
+            "a list",
+            Some("write [ITEM, ITEM], or one line `- ITEM` for each".to_owned()),
+        ),
+        other => (other, None),
+    };
+    Some((
+        Fault::WrongKind {
+            expected: expected.to_owned(),
+            found: found.to_owned(),
+        },
+        hint,
+    ))
+}
+
+/// The line that begins a second document: the first `---` behind something.
+fn second_document(text: &str) -> Option<Position> {
+    let mut content = false;
+    for (line, number) in text.lines().zip(1..) {
+        let marker = line == "---" || line.starts_with("--- ");
+        if marker && content {
+            return Some(Position {
+                line: number,
+                column: 1,
+            });
+        }
+        content |= !line.trim().is_empty() && !line.starts_with(['#', '%']);
+    }
+    None
+}

