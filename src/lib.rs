@@ -16,3 +16,4 @@ pub mod tally;
 pub mod tracker;
 pub mod target;
 pub mod units;
+pub mod server;

@@ -226,6 +226,11 @@ impl SelfMetrics {
 }
 
 impl RunningProbe {
+    /// Counts it as no probe at all, since the target may not be probed.
+    pub fn refuse(mut self) {
+        self.finished = true;
+    }
+
     /// Counts the probe as what it came to.
     pub fn finish(mut self, outcome: &ProbeOutcome) {
         self.finished = true;

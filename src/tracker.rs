@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::failure::FailureReason;
 use crate::tally::Memory;
 
 /// Who is remembered: the same target under other modules is classified by other rules.
@@ -21,6 +22,8 @@ pub struct TrackKey {
 pub struct TargetState {
     /// Which groups have series, and for how long.
     pub memory: Memory,
+    /// Why its last probe failed; `None` when it succeeded, and before the first one.
+    pub failure: Option<FailureReason>,
 }
 
 /// Bounds on what is remembered.

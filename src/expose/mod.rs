@@ -130,19 +130,13 @@ impl Exposition {
             &labels,
             fetch.duration.map(seconds),
         );
+        self.add_known(extra, metrics::PROFILE_TRUNCATED, &labels, outcome.truncated().map(flag));
         if let Ok(report) = &outcome.result {
-            let summary = &report.tally.summary;
-            self.add(
-                extra,
-                metrics::PROFILE_TRUNCATED,
-                &labels,
-                flag(summary.truncated),
-            );
             self.add(
                 extra,
                 metrics::PROFILE_DAMAGED_RECORDS,
                 &labels,
-                number(summary.damage),
+                number(report.tally.summary.damage),
             );
             // Without a report nothing was read, so there is no time at which it was.
             let read_at = fetch

@@ -19,7 +19,7 @@ fn outcome(result: Result<ProbeReport, ProbeError>) -> ProbeOutcome {
         },
         goroutine: ProfileFetch {
             supported: Some(true),
-            status: Some(200),
+            cut: false,
             content_type: Some("application/octet-stream".to_owned()),
             body_bytes: Some(1234),
             duration: Some(Duration::from_millis(200)),

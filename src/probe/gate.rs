@@ -1,7 +1,8 @@
-//! How many probes may run at once: in all, and for one target. Whoever does not get in is told at once;
+//! How many probes may run at once: in all, for one target, and on the processors. Whoever does not get in is told at once;
 //! whoever waits for a target waits inside its own deadline.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,6 +17,13 @@ pub struct Gate {
     per_target: usize,
     places: Arc<Semaphore>,
     targets: Mutex<HashMap<String, Weak<Semaphore>>>,
+    benches: Arc<Semaphore>,
+}
+
+/// A place among those that count, free again when dropped.
+#[derive(Debug)]
+pub struct Bench {
+    _permit: OwnedSemaphorePermit,
 }
 
 /// A place among all probes, free again when dropped.
@@ -36,11 +44,15 @@ impl Gate {
     pub fn new(total: usize, per_target: usize) -> Self {
         let clamp = |n: usize| n.clamp(1, Semaphore::MAX_PERMITS);
         let (total, per_target) = (clamp(total), clamp(per_target));
+        // More counting at once than there are processors would not be faster, only larger: each may hold a
+        // profile inflated.
+        let benches = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             total,
             per_target,
             places: Arc::new(Semaphore::new(total)),
             targets: Mutex::default(),
+            benches: Arc::new(Semaphore::new(clamp(benches))),
         }
     }
 
@@ -62,6 +74,12 @@ impl Gate {
         let turns = self.turns(target);
         let permit = turns.acquire_owned().await.ok()?;
         Some(Turn { _permit: permit })
+    }
+
+    /// A processor to count on; waits for one.
+    pub async fn bench(&self) -> Option<Bench> {
+        let permit = Arc::clone(&self.benches).acquire_owned().await.ok()?;
+        Some(Bench { _permit: permit })
     }
 
     fn turns(&self, target: &str) -> Arc<Semaphore> {

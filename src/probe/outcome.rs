@@ -1,14 +1,17 @@
 //! What a probe leaves behind, whether it succeeded or not. Values only: the pipeline that makes them is
 //! beside it, and pages and metrics are rendered from them.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::decode::DecodeError;
 use crate::failure::FailureReason;
+use crate::fetch::{FetchError, Party};
+use crate::policy::Refusal;
 use crate::tally::{Selection, Tally};
 
 /// Everything known about one probe. It always exists.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ProbeOutcome {
     /// The target, as it prints.
     pub target: String,
@@ -66,9 +69,9 @@ impl Phases {
 pub struct ProfileFetch {
     /// Whether the target has it; `None` when that could not be found out.
     pub supported: Option<bool>,
-    /// The HTTP status.
-    pub status: Option<u16>,
-    /// The `Content-Type` of the answer.
+    /// Whether the body ended early on its way.
+    pub cut: bool,
+    /// The `Content-Type` of the answer; printable, short.
     pub content_type: Option<String>,
     /// Bytes of the body, as sent; `None` when there was no body.
     pub body_bytes: Option<u64>,
@@ -88,25 +91,57 @@ pub struct ProbeReport {
 }
 
 /// Why a target's goroutines could not be counted.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProbeError {
+    /// The profile could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// The body is no profile that can be counted.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// The deadline passed before the work could begin.
+    #[error("the deadline passed while waiting for {waited}")]
+    Late {
+        /// For what.
+        waited: Waited,
+    },
     /// Reading the profile ended in a panic, which cost this probe only.
     #[error("reading the profile failed inside the exporter")]
     Panicked,
 }
 
+/// What a probe can wait for before its work begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// A place among all probes.
+    Place,
+    /// The target's turn.
+    Turn,
+    /// A thread to count on.
+    Bench,
+}
+
+impl fmt::Display for Waited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Place => "a place among all probes, which probes.total bounds",
+            Self::Turn => "other probes of this target, which probes.per_target bounds",
+            Self::Bench => "a free processor",
+        })
+    }
+}
+
 impl ProbeError {
-    /// The reason in metrics.
+    /// The reason in metrics. A static target that the policy refuses counts as one without a connection.
     #[must_use]
     pub fn reason(&self) -> FailureReason {
         match self {
+            Self::Fetch(error) => error.reason().unwrap_or(FailureReason::Connect),
             Self::Decode(DecodeError::NotPprof { .. }) => FailureReason::NotPprof,
             Self::Decode(DecodeError::TooLarge { .. }) => FailureReason::TooLarge,
             Self::Decode(_) => FailureReason::Decode,
+            Self::Late { .. } => FailureReason::Timeout,
             Self::Panicked => FailureReason::Internal,
         }
     }
@@ -129,6 +164,33 @@ impl ProbeOutcome {
             Ok(report) if report.is_whole() => None,
             Ok(_) => Some(FailureReason::Decode),
             Err(error) => Some(error.reason()),
+        }
+    }
+
+    /// What the policy said, when it does not allow to probe this target at all.
+    #[must_use]
+    pub fn refused(&self) -> Option<&Refusal> {
+        match &self.result {
+            Err(ProbeError::Fetch(FetchError::Refused { party: Party::Target, refusal })) => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// What the policy refused on the way, whoever led there.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match &self.result {
+            Err(ProbeError::Fetch(error)) => error.refusal(),
+            _ => None,
+        }
+    }
+
+    /// Whether the profile is known to be cut short; `None` when nothing of it was seen.
+    #[must_use]
+    pub fn truncated(&self) -> Option<bool> {
+        match &self.result {
+            Ok(report) => Some(report.tally.summary.truncated),
+            Err(_) => self.goroutine.cut.then_some(true),
         }
     }
 }

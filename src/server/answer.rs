@@ -73,6 +73,6 @@ pub(super) async fn harden(mut response: Response) -> Response {
 
 impl IntoResponse for RequestError {
     fn into_response(self) -> Response {
-        text(self.status(), &self.to_string())
+        text(StatusCode::BAD_REQUEST, &self.to_string())
     }
 }

@@ -1,7 +1,6 @@
 //! `/probe`: one target, fetched now.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -41,8 +40,8 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
         app.metrics.probe_rejected(module.name.as_str());
         return answer::busy();
     };
-    let outcome = run(&app, &live, &asked.target, &asked.modules, budget, Some(place), SystemTime::now()).await;
-    if let Some(refusal) = outcome.refusal() {
+    let outcome = run(&app, &live, &asked.target, &asked.modules, budget, Some(place)).await;
+    if let Some(refusal) = outcome.refused() {
         return answer::text(StatusCode::FORBIDDEN, &refusal.to_string());
     }
     match expose(&outcome) {

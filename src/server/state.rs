@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
@@ -29,7 +29,7 @@ pub struct ServeOptions {
     /// Requests that probe, at once, at most.
     pub max_requests: usize,
     /// What to leave of the scraper's patience for the way back.
-    pub timeout_offset: std::time::Duration,
+    pub timeout_offset: Duration,
     /// Recent probes to keep.
     pub history_limit: usize,
     /// The path under which users reach the exporter, with a slash at its end; empty when they reach it directly.
@@ -54,6 +54,7 @@ pub struct App {
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) config: Arc<Config>,
+    pub(super) policy: Policy,
     pub(super) gate: Arc<Gate>,
     fetchers: BTreeMap<ModuleName, Fetcher>,
 }
@@ -159,13 +160,13 @@ impl Live {
         let targets: Vec<Target> = config.targets().iter().map(|target| target.target.clone()).collect();
         let defaults = Defaults {
             targets: &targets,
-            listens_on_loopback: options.listens_on_loopback,
+            listens_on_loopback: options.listens_on_loopback && config.allow().is_none(),
             any_target: options.allow_any_target && config.allow().is_none(),
         };
-        let policy = Arc::new(Policy::new(config.allow().unwrap_or_default().to_vec(), &defaults));
+        let policy = Policy::new(config.allow().unwrap_or_default().to_vec(), &defaults);
         let mut fetchers = BTreeMap::new();
         for (name, module) in config.modules() {
-            let fetcher = Fetcher::new(&module.fetch, Arc::clone(&policy))
+            let fetcher = Fetcher::new(&module.fetch)
                 .map_err(|error| StartError::Module { module: name.clone(), error })?;
             fetchers.insert(name.clone(), fetcher);
         }
@@ -175,7 +176,7 @@ impl Live {
             (old.total, old.per_target) == (probes.total, probes.per_target)
         });
         let gate = kept.map_or_else(|| Arc::new(Gate::new(probes.total, probes.per_target)), |live| Arc::clone(&live.gate));
-        Ok(Self { config, gate, fetchers })
+        Ok(Self { config, policy, gate, fetchers })
     }
 
     /// How requests of a module are made; every module of the configuration has one.
