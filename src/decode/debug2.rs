@@ -15,6 +15,8 @@
 mod block;
 mod header;
 mod seen;
+#[cfg(test)]
+mod tests;
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -115,6 +117,10 @@ impl Reader {
             let header = header::parse(line);
             rest = after;
             match header {
+                None if cut && after.is_empty() => {
+                    self.truncated |=
+                        line.starts_with(b"goroutine ") || b"goroutine ".starts_with(line);
+                }
                 None => {}
                 Some(Err(())) if cut && after.is_empty() => self.truncated = true,
                 Some(Err(())) => {
