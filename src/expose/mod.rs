@@ -130,7 +130,12 @@ impl Exposition {
             &labels,
             fetch.duration.map(seconds),
         );
-        self.add_known(extra, metrics::PROFILE_TRUNCATED, &labels, outcome.truncated().map(flag));
+        self.add_known(
+            extra,
+            metrics::PROFILE_TRUNCATED,
+            &labels,
+            outcome.truncated().map(flag),
+        );
         if let Ok(report) = &outcome.result {
             self.add(
                 extra,
@@ -203,13 +208,23 @@ impl Exposition {
 
     fn waits(&mut self, extra: &ExtraLabels, tally: &Tally) {
         for (reason, wait) in WaitReason::ALL.iter().zip(&tally.longest_waits) {
-            self.add_known(extra, metrics::LONGEST_WAIT_SECONDS, &[reason.as_str()], wait.map(seconds));
+            self.add_known(
+                extra,
+                metrics::LONGEST_WAIT_SECONDS,
+                &[reason.as_str()],
+                wait.map(seconds),
+            );
         }
         for (reason, waited) in WaitReason::ALL.iter().zip(&tally.waited) {
             for (minutes, &goroutines) in WAITED_MINUTES.iter().zip(waited) {
                 let seconds = (minutes * 60).to_string();
                 if goroutines > 0 {
-                    self.add(extra, metrics::WAITING_GOROUTINES, &[reason.as_str(), &seconds], number(goroutines));
+                    self.add(
+                        extra,
+                        metrics::WAITING_GOROUTINES,
+                        &[reason.as_str(), &seconds],
+                        number(goroutines),
+                    );
                 }
             }
         }

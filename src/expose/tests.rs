@@ -211,13 +211,7 @@ fn a_probe_that_failed_says_why_and_counts_nothing() {
         lacks(&text, "goroutine_goroutines");
         lacks(&text, "goroutine_group");
     };
-    check(
-        DecodeError::NotPprof {
-            found: "html",
-        }
-        .into(),
-        "not_pprof",
-    );
+    check(DecodeError::NotPprof { found: "html" }.into(), "not_pprof");
     check(DecodeError::TooLarge { limit: 1 }.into(), "too_large");
     check(
         DecodeError::Damaged {

@@ -33,7 +33,13 @@ pub fn count(body: &[u8], module: &Module, state: &Mutex<TargetState>) -> Counte
     let decode = begun.elapsed();
     let summary = match decoded {
         Ok(summary) => summary,
-        Err(error) => return Counted { report: Err(error), decode, classify: None },
+        Err(error) => {
+            return Counted {
+                report: Err(error),
+                decode,
+                classify: None,
+            };
+        }
     };
     let begun = Instant::now();
     let tally = collector.finish(summary);
@@ -43,5 +49,9 @@ pub fn count(body: &[u8], module: &Module, state: &Mutex<TargetState>) -> Counte
         select(&tally, &module.series, &mut state.memory)
     };
     let classify = Some(begun.elapsed());
-    Counted { report: Ok(ProbeReport { tally, selection }), decode, classify }
+    Counted {
+        report: Ok(ProbeReport { tally, selection }),
+        decode,
+        classify,
+    }
 }

@@ -100,7 +100,10 @@ async fn run(job: &mut ProbeJob<'_>, progress: &mut Progress) -> Result<ProbeRep
     let turn = in_time(deadline, job.gate.turn(&target), Waited::Turn).await?;
     let (body, cut) = fetch(job, deadline, progress).await?;
     let bench = in_time(deadline, job.gate.bench(), Waited::Bench).await?;
-    let key = TrackKey { target, module: job.label.to_owned() };
+    let key = TrackKey {
+        target,
+        module: job.label.to_owned(),
+    };
     let state = job.tracker.state(key, Instant::now());
     let module = Arc::clone(job.module);
     let counting = tokio::task::spawn_blocking(move || {
@@ -110,7 +113,11 @@ async fn run(job: &mut ProbeJob<'_>, progress: &mut Progress) -> Result<ProbeRep
         counted
     });
     // Blocking work is never aborted here, so the only way it can fail is a panic.
-    let Counted { report, decode, classify } = counting.await.map_err(|_| ProbeError::Panicked)?;
+    let Counted {
+        report,
+        decode,
+        classify,
+    } = counting.await.map_err(|_| ProbeError::Panicked)?;
     progress.phases.decode = Some(decode);
     progress.phases.classify = classify;
     match (report, cut) {
@@ -140,7 +147,9 @@ async fn fetch(
         deadline,
     };
     let sent = Instant::now();
-    let fetcher = job.fetcher.ok_or(FetchError::Internal { what: "a module without a client" })?;
+    let fetcher = job.fetcher.ok_or(FetchError::Internal {
+        what: "a module without a client",
+    })?;
     let mut answer = fetcher.open(&request).await?;
     let mut body = Vec::with_capacity(BODY_START);
     let end = read(&mut answer, &mut body).await;
@@ -183,5 +192,9 @@ async fn in_time<T>(
     waited: Waited,
 ) -> Result<T, ProbeError> {
     let late = ProbeError::Late { waited };
-    timeout_at(deadline, waiting).await.ok().flatten().ok_or(late)
+    timeout_at(deadline, waiting)
+        .await
+        .ok()
+        .flatten()
+        .ok_or(late)
 }

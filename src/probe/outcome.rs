@@ -171,7 +171,10 @@ impl ProbeOutcome {
     #[must_use]
     pub fn refused(&self) -> Option<&Refusal> {
         match &self.result {
-            Err(ProbeError::Fetch(FetchError::Refused { party: Party::Target, refusal })) => Some(refusal),
+            Err(ProbeError::Fetch(FetchError::Refused {
+                party: Party::Target,
+                refusal,
+            })) => Some(refusal),
             _ => None,
         }
     }

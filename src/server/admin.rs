@@ -13,7 +13,8 @@ use super::state::App;
 
 /// `/metrics`: the exporter's own, never a fetch.
 pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    app.metrics.set_tracked_targets(app.tracker.count(Instant::now()));
+    app.metrics
+        .set_tracked_targets(app.tracker.count(Instant::now()));
     match app.metrics.encode() {
         Ok(text) => answer::exposition(&headers, text),
         Err(error) => answer::internal(&error),
@@ -55,14 +56,28 @@ pub(super) async fn reload(State(app): State<Arc<App>>) -> Response {
 /// `/`.
 pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
     let live = app.live();
-    let names: Vec<String> = live.config.targets().iter().map(|target| target.target.to_string()).collect();
+    let names: Vec<String> = live
+        .config
+        .targets()
+        .iter()
+        .map(|target| target.target.to_string())
+        .collect();
     let last = app.history.latest(names.iter().map(String::as_str));
     let rows = live.config.targets().iter().zip(&names).zip(last);
     let page = Landing {
         base: &app.options.base,
-        modules: live.config.modules().keys().map(|name| name.as_str()).collect(),
+        modules: live
+            .config
+            .modules()
+            .keys()
+            .map(|name| name.as_str())
+            .collect(),
         targets: rows
-            .map(|((target, name), last)| StaticRow { target: name, module: target.module.as_str(), last })
+            .map(|((target, name), last)| StaticRow {
+                target: name,
+                module: target.module.as_str(),
+                last,
+            })
             .collect(),
         recent: app.history.entries(),
         now: SystemTime::now(),
@@ -77,5 +92,8 @@ pub(super) async fn unknown(State(app): State<Arc<App>>) -> Response {
 
 /// A known path with another method.
 pub(super) async fn wrong_method() -> Response {
-    answer::text(StatusCode::METHOD_NOT_ALLOWED, "this path is not served with this method")
+    answer::text(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path is not served with this method",
+    )
 }

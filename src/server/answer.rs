@@ -2,8 +2,8 @@
 
 use axum::body::Body;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, VARY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -26,7 +26,9 @@ pub(super) fn text(status: StatusCode, text: &str) -> Response {
 
 /// Metrics in the text format, compressed where the scraper accepts it.
 pub(super) fn exposition(request: &HeaderMap, text: String) -> Response {
-    let packed = wants_gzip(request, text.len()).then(|| gzip(text.as_bytes())).flatten();
+    let packed = wants_gzip(request, text.len())
+        .then(|| gzip(text.as_bytes()))
+        .flatten();
     let mut response = match packed {
         Some(packed) => {
             let encoding = [(CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
@@ -35,7 +37,9 @@ pub(super) fn exposition(request: &HeaderMap, text: String) -> Response {
         None => Body::from(text).into_response(),
     };
     response.headers_mut().insert(CONTENT_TYPE, EXPOSITION);
-    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    response
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     response
 }
 
@@ -50,14 +54,19 @@ pub(super) fn busy() -> Response {
         StatusCode::SERVICE_UNAVAILABLE,
         "too many probes are running; --web.max-requests and probes.total bound them",
     );
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
 /// A fault of the exporter's own; the log says more than the answer.
 pub(super) fn internal(error: &dyn std::error::Error) -> Response {
     tracing::error!(%error, "an answer could not be written");
-    text(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be written; the exporter's log says why")
+    text(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the answer could not be written; the exporter's log says why",
+    )
 }
 
 /// Headers every answer carries: nothing here is to be framed, sniffed, cached, or told to other sites.

@@ -157,13 +157,19 @@ impl Landing<'_> {
     /// The target, with a link to its probe's story.
     fn target_link(&self, target: &str, module: &str) -> Markup {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("target", target).append_pair("module", module).append_pair("debug", "true");
+        query
+            .append_pair("target", target)
+            .append_pair("module", module)
+            .append_pair("debug", "true");
         html! { a href={ (self.base) "probe?" (query.finish()) } { code { (target) } } }
     }
 
     fn when(&self, entry: &Entry) -> Markup {
         let at = humantime::format_rfc3339_seconds(entry.started).to_string();
-        let ago = self.now.duration_since(entry.started).unwrap_or(Duration::ZERO);
+        let ago = self
+            .now
+            .duration_since(entry.started)
+            .unwrap_or(Duration::ZERO);
         html! { time datetime=(at) title=(at) { (age(ago)) " ago" } }
     }
 }
@@ -205,7 +211,9 @@ fn result(entry: &Entry) -> Markup {
 }
 
 fn goroutines(entry: &Entry) -> String {
-    entry.goroutines.map_or_else(String::new, |count| count.to_string())
+    entry
+        .goroutines
+        .map_or_else(String::new, |count| count.to_string())
 }
 
 /// An age in the largest unit that fits: people ask for now or long ago, not for the second.
@@ -251,8 +259,14 @@ mod tests {
         let page = landing().render().into_string();
         assert!(page.contains("None are configured."), "{page}");
         assert!(page.contains("None yet."), "{page}");
-        assert!(page.contains(r#"<option value="default" selected>default</option>"#), "{page}");
-        assert!(page.contains(r#"<option value="slow">slow</option>"#), "{page}");
+        assert!(
+            page.contains(r#"<option value="default" selected>default</option>"#),
+            "{page}"
+        );
+        assert!(
+            page.contains(r#"<option value="slow">slow</option>"#),
+            "{page}"
+        );
         assert!(page.contains(r#"action="probe""#), "{page}");
         assert!(!page.contains("<script"), "{page}");
     }
@@ -262,16 +276,32 @@ mod tests {
         let mut landing = landing();
         landing.base = "/ge/";
         landing.targets = vec![
-            StaticRow { target: "http://a:1", module: "default", last: Some(entry("http://a:1", None)) },
-            StaticRow { target: "http://b:1", module: "slow", last: None },
+            StaticRow {
+                target: "http://a:1",
+                module: "default",
+                last: Some(entry("http://a:1", None)),
+            },
+            StaticRow {
+                target: "http://b:1",
+                module: "slow",
+                last: None,
+            },
         ];
         landing.recent = vec![entry("http://c:1", Some(FailureReason::Timeout))];
         let page = landing.render().into_string();
         assert!(page.contains("1296"), "{page}");
         assert!(page.contains("not probed yet"), "{page}");
         assert!(page.contains("failed: timeout"), "{page}");
-        assert!(page.contains(r#"href="/ge/probe?target=http%3A%2F%2Fa%3A1&amp;module=default&amp;debug=true""#), "{page}");
-        assert!(page.contains("1 min ago") && page.contains("1970-01-01T00:00:00Z"), "{page}");
+        assert!(
+            page.contains(
+                r#"href="/ge/probe?target=http%3A%2F%2Fa%3A1&amp;module=default&amp;debug=true""#
+            ),
+            "{page}"
+        );
+        assert!(
+            page.contains("1 min ago") && page.contains("1970-01-01T00:00:00Z"),
+            "{page}"
+        );
     }
 
     #[test]
@@ -291,12 +321,16 @@ mod tests {
         let digest = STANDARD.encode(Sha256::digest(style));
         let policy = CONTENT_POLICY.to_str().unwrap();
         assert!(policy.contains(&format!("'sha256-{digest}'")), "{policy}");
-        assert!(!page.contains("style=") && !page.contains(" onclick"), "{page}");
+        assert!(
+            !page.contains("style=") && !page.contains(" onclick"),
+            "{page}"
+        );
     }
 
     #[test]
     fn ages() {
-        let check = |seconds: u64, expected: &str| assert_eq!(age(Duration::from_secs(seconds)), expected);
+        let check =
+            |seconds: u64, expected: &str| assert_eq!(age(Duration::from_secs(seconds)), expected);
         check(0, "0 s");
         check(59, "59 s");
         check(60, "1 min");

@@ -32,22 +32,38 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
         }
     };
     let module = &asked.modules.module;
-    let budget = match budget(request.headers(), app.options.timeout_offset, module.timeout) {
+    let budget = match budget(
+        request.headers(),
+        app.options.timeout_offset,
+        module.timeout,
+    ) {
         Ok(budget) => budget,
         Err(error) => return error.into_response(),
     };
-    let (Ok(_request), Some(place)) = (Arc::clone(&app.requests).try_acquire_owned(), live.gate.enter()) else {
+    let (Ok(_request), Some(place)) = (
+        Arc::clone(&app.requests).try_acquire_owned(),
+        live.gate.enter(),
+    ) else {
         app.metrics.probe_rejected(module.name.as_str());
         return answer::busy();
     };
-    let outcome = run(&app, &live, &asked.target, &asked.modules, budget, Some(place)).await;
+    let outcome = run(
+        &app,
+        &live,
+        &asked.target,
+        &asked.modules,
+        budget,
+        Some(place),
+    )
+    .await;
     if let Some(refusal) = outcome.refused() {
         return answer::text(StatusCode::FORBIDDEN, &refusal.to_string());
     }
     match expose(&outcome) {
-        Ok(metrics) if asked.debug => {
-            answer::text(StatusCode::OK, &story::tell(&outcome, budget, &metrics, &module.render()))
-        }
+        Ok(metrics) if asked.debug => answer::text(
+            StatusCode::OK,
+            &story::tell(&outcome, budget, &metrics, &module.render()),
+        ),
         Ok(metrics) => answer::exposition(request.headers(), metrics),
         Err(error) => answer::internal(&error),
     }

@@ -218,7 +218,7 @@ mod tests {
         let config = config();
         let check = |query: &str, sentence: &str| {
             let error = ProbeRequest::parse(query, &config).unwrap_err();
-                assert!(error.to_string().contains(sentence), "{query}: {error}");
+            assert!(error.to_string().contains(sentence), "{query}: {error}");
         };
         check("", "target is missing");
         check("target=h:1&target=h:1", "once only");

@@ -48,7 +48,10 @@ pub(super) async fn run(
     }
     running.finish(&outcome);
     app.history.add(&outcome);
-    let key = TrackKey { target: outcome.target.clone(), module: outcome.module.clone() };
+    let key = TrackKey {
+        target: outcome.target.clone(),
+        module: outcome.module.clone(),
+    };
     log(&outcome, &app.tracker.state(key, Instant::now()));
     outcome
 }
@@ -61,7 +64,13 @@ fn log(outcome: &ProbeOutcome, state: &Mutex<TargetState>) {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut state.failure, failure)
     };
-    let ProbeOutcome { target, module, duration, result, .. } = outcome;
+    let ProbeOutcome {
+        target,
+        module,
+        duration,
+        result,
+        ..
+    } = outcome;
     let duration_seconds = duration.as_secs_f64();
     let Some(reason) = failure else {
         if before.is_some() {

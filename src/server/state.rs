@@ -84,7 +84,11 @@ impl App {
     ///
     /// # Errors
     /// When the configuration cannot be used.
-    pub fn new(handle: ConfigHandle, options: ServeOptions, now: SystemTime) -> Result<Arc<Self>, StartError> {
+    pub fn new(
+        handle: ConfigHandle,
+        options: ServeOptions,
+        now: SystemTime,
+    ) -> Result<Arc<Self>, StartError> {
         let config = handle.current();
         let metrics = SelfMetrics::new()?;
         let live = Live::build(config, &options, None)?;
@@ -94,7 +98,9 @@ impl App {
         Ok(Arc::new(Self {
             history: History::new(options.history_limit),
             tracker: Tracker::new(tracker_limits(live.config.probes())),
-            requests: Arc::new(Semaphore::new(options.max_requests.clamp(1, Semaphore::MAX_PERMITS))),
+            requests: Arc::new(Semaphore::new(
+                options.max_requests.clamp(1, Semaphore::MAX_PERMITS),
+            )),
             metrics: Arc::new(metrics),
             live: ArcSwap::from_pointee(live),
             handle,
@@ -109,7 +115,10 @@ impl App {
     /// # Errors
     /// When the configuration cannot be used.
     pub fn reload(&self) -> Result<(), StartError> {
-        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let reloaded = self.handle.reload().map_err(StartError::from);
         self.put_in_force(reloaded.map(Some))
     }
@@ -119,7 +128,10 @@ impl App {
     /// # Errors
     /// As [`App::reload`], once for each change.
     pub fn reload_if_changed(&self) -> Result<(), StartError> {
-        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let reloaded = self.handle.reload_if_changed().map_err(StartError::from);
         self.put_in_force(reloaded)
     }
@@ -129,7 +141,10 @@ impl App {
         self.live.load_full()
     }
 
-    fn put_in_force(&self, reloaded: Result<Option<Arc<Config>>, StartError>) -> Result<(), StartError> {
+    fn put_in_force(
+        &self,
+        reloaded: Result<Option<Arc<Config>>, StartError>,
+    ) -> Result<(), StartError> {
         let built = match reloaded {
             Ok(None) => return Ok(()),
             Ok(Some(config)) => Live::build(config, &self.options, Some(&self.live())),
@@ -137,8 +152,10 @@ impl App {
         };
         match built {
             Ok(live) => {
-                self.metrics.expect_modules(live.config.modules().keys().map(ModuleName::as_str));
-                self.tracker.set_limits(tracker_limits(live.config.probes()), Instant::now());
+                self.metrics
+                    .expect_modules(live.config.modules().keys().map(ModuleName::as_str));
+                self.tracker
+                    .set_limits(tracker_limits(live.config.probes()), Instant::now());
                 self.live.store(Arc::new(live));
                 self.metrics.reload_succeeded(SystemTime::now());
                 info!("configuration reloaded");
@@ -156,8 +173,16 @@ impl App {
 impl Live {
     /// Builds everything a configuration needs. The places of probes that are running are kept from `before`
     /// when their number stays the same.
-    fn build(config: Arc<Config>, options: &ServeOptions, before: Option<&Self>) -> Result<Self, StartError> {
-        let targets: Vec<Target> = config.targets().iter().map(|target| target.target.clone()).collect();
+    fn build(
+        config: Arc<Config>,
+        options: &ServeOptions,
+        before: Option<&Self>,
+    ) -> Result<Self, StartError> {
+        let targets: Vec<Target> = config
+            .targets()
+            .iter()
+            .map(|target| target.target.clone())
+            .collect();
         let defaults = Defaults {
             targets: &targets,
             listens_on_loopback: options.listens_on_loopback && config.allow().is_none(),
@@ -166,8 +191,10 @@ impl Live {
         let policy = Policy::new(config.allow().unwrap_or_default().to_vec(), &defaults);
         let mut fetchers = BTreeMap::new();
         for (name, module) in config.modules() {
-            let fetcher = Fetcher::new(&module.fetch)
-                .map_err(|error| StartError::Module { module: name.clone(), error })?;
+            let fetcher = Fetcher::new(&module.fetch).map_err(|error| StartError::Module {
+                module: name.clone(),
+                error,
+            })?;
             fetchers.insert(name.clone(), fetcher);
         }
         let probes = config.probes();
@@ -175,8 +202,16 @@ impl Live {
             let old = live.config.probes();
             (old.total, old.per_target) == (probes.total, probes.per_target)
         });
-        let gate = kept.map_or_else(|| Arc::new(Gate::new(probes.total, probes.per_target)), |live| Arc::clone(&live.gate));
-        Ok(Self { config, policy, gate, fetchers })
+        let gate = kept.map_or_else(
+            || Arc::new(Gate::new(probes.total, probes.per_target)),
+            |live| Arc::clone(&live.gate),
+        );
+        Ok(Self {
+            config,
+            policy,
+            gate,
+            fetchers,
+        })
     }
 
     /// How requests of a module are made; every module of the configuration has one.
@@ -186,5 +221,8 @@ impl Live {
 }
 
 fn tracker_limits(probes: ProbeLimits) -> TrackerLimits {
-    TrackerLimits { targets: probes.tracked_targets, forget_after: probes.forget_after }
+    TrackerLimits {
+        targets: probes.tracked_targets,
+        forget_after: probes.forget_after,
+    }
 }

@@ -7,7 +7,12 @@ use std::time::Duration;
 use crate::probe::ProbeOutcome;
 
 /// Tells it: what happened when, what was decided, the metrics, and the module in force with its secrets hidden.
-pub(super) fn tell(outcome: &ProbeOutcome, budget: Duration, metrics: &str, module: &str) -> String {
+pub(super) fn tell(
+    outcome: &ProbeOutcome,
+    budget: Duration,
+    metrics: &str,
+    module: &str,
+) -> String {
     let mut story = String::new();
     let written = write(&mut story, outcome, budget, metrics, module);
     debug_assert!(written.is_ok(), "writing to a string cannot fail");
@@ -21,12 +26,28 @@ fn write(
     metrics: &str,
     module: &str,
 ) -> fmt::Result {
-    writeln!(story, "Probe of {} with module {}", outcome.target, outcome.module)?;
-    writeln!(story, "  started   {}", humantime::format_rfc3339_millis(outcome.started))?;
-    writeln!(story, "  took      {}, of {} at most", Seconds(outcome.duration), Seconds(budget))?;
+    writeln!(
+        story,
+        "Probe of {} with module {}",
+        outcome.target, outcome.module
+    )?;
+    writeln!(
+        story,
+        "  started   {}",
+        humantime::format_rfc3339_millis(outcome.started)
+    )?;
+    writeln!(
+        story,
+        "  took      {}, of {} at most",
+        Seconds(outcome.duration),
+        Seconds(budget)
+    )?;
     match (&outcome.result, outcome.failure()) {
         (Err(error), Some(reason)) => writeln!(story, "  failed    {reason}: {error}")?,
-        (_, Some(reason)) => writeln!(story, "  failed    {reason}: the profile was cut short or damaged")?,
+        (_, Some(reason)) => writeln!(
+            story,
+            "  failed    {reason}: the profile was cut short or damaged"
+        )?,
         (_, None) => writeln!(story, "  succeeded")?,
     }
 
@@ -50,15 +71,40 @@ fn write(
         let tally = &report.tally;
         let summary = &tally.summary;
         writeln!(story, "  encoding  {}", summary.encoding)?;
-        writeln!(story, "  cut short {}", if summary.truncated { "yes" } else { "no" })?;
+        writeln!(
+            story,
+            "  cut short {}",
+            if summary.truncated { "yes" } else { "no" }
+        )?;
         writeln!(story, "  damaged   {} records left out", summary.damage)?;
 
         writeln!(story, "\nGroups")?;
-        writeln!(story, "  {} goroutines in {} groups", tally.total, tally.groups.len())?;
-        let (shown, folded, other) = (report.selection.shown.len(), report.selection.folded, report.selection.other);
-        writeln!(story, "  {shown} have series of their own, {folded} are folded with {other} goroutines")?;
-        for group in report.selection.shown.iter().filter_map(|&place| tally.groups.get(place)) {
-            writeln!(story, "  {:>8}  {}  {}  {}", group.goroutines, group.id, group.wait_reason, group.blocking_frame)?;
+        writeln!(
+            story,
+            "  {} goroutines in {} groups",
+            tally.total,
+            tally.groups.len()
+        )?;
+        let (shown, folded, other) = (
+            report.selection.shown.len(),
+            report.selection.folded,
+            report.selection.other,
+        );
+        writeln!(
+            story,
+            "  {shown} have series of their own, {folded} are folded with {other} goroutines"
+        )?;
+        for group in report
+            .selection
+            .shown
+            .iter()
+            .filter_map(|&place| tally.groups.get(place))
+        {
+            writeln!(
+                story,
+                "  {:>8}  {}  {}  {}",
+                group.goroutines, group.id, group.wait_reason, group.blocking_frame
+            )?;
         }
     }
     writeln!(story, "\nMetrics\n{}", indent(metrics))?;
@@ -75,7 +121,10 @@ impl fmt::Display for Seconds {
 }
 
 fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[cfg(test)]
@@ -92,7 +141,10 @@ mod tests {
             module: "default".to_owned(),
             started: SystemTime::UNIX_EPOCH,
             duration: Duration::from_millis(250),
-            phases: Phases { connect: Some(Duration::from_micros(180)), ..Phases::default() },
+            phases: Phases {
+                connect: Some(Duration::from_micros(180)),
+                ..Phases::default()
+            },
             goroutine: ProfileFetch {
                 content_type: Some("text/html".to_owned()),
                 body_bytes: Some(99),
@@ -103,7 +155,12 @@ mod tests {
     }
 
     fn check(outcome: &ProbeOutcome, parts: &[&str]) {
-        let story = tell(outcome, Duration::from_secs(9), "metric 1\n", "path: /debug/pprof\n");
+        let story = tell(
+            outcome,
+            Duration::from_secs(9),
+            "metric 1\n",
+            "path: /debug/pprof\n",
+        );
         for part in parts {
             assert!(story.contains(part), "no {part:?} in:\n{story}");
         }
@@ -136,9 +193,21 @@ mod tests {
         let mut failed = outcome();
         failed.goroutine = ProfileFetch::default();
         failed.result = Err(ProbeError::Decode(DecodeError::TooLarge { limit: 7 }));
-        check(&failed, &["  failed    too_large: more than 7 bytes after inflation\n", "  body      none\n"]);
+        check(
+            &failed,
+            &[
+                "  failed    too_large: more than 7 bytes after inflation\n",
+                "  body      none\n",
+            ],
+        );
         let mut cut = test_report();
         cut.tally.summary.truncated = true;
-        check(&ProbeOutcome { result: Ok(cut), ..outcome() }, &["  failed    decode: the profile was cut", "  cut short yes"]);
+        check(
+            &ProbeOutcome {
+                result: Ok(cut),
+                ..outcome()
+            },
+            &["  failed    decode: the profile was cut", "  cut short yes"],
+        );
     }
 }

@@ -22,7 +22,10 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
         return RequestError::Body.into_response();
     }
     let live = app.live();
-    let asked = match choose(request.uri().query().unwrap_or_default(), live.config.targets()) {
+    let asked = match choose(
+        request.uri().query().unwrap_or_default(),
+        live.config.targets(),
+    ) {
         Ok(asked) => asked,
         Err(error) => return error.into_response(),
     };
@@ -34,7 +37,11 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
     for target in asked {
         let modules = ModuleSet::find(&[target.module.to_string()], &live.config);
         let job = modules.and_then(|modules| {
-            let budget = budget(request.headers(), app.options.timeout_offset, modules.module.timeout)?;
+            let budget = budget(
+                request.headers(),
+                app.options.timeout_offset,
+                modules.module.timeout,
+            )?;
             Ok((target, modules, budget))
         });
         match job {
@@ -42,7 +49,9 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
             Err(error) => return error.into_response(),
         }
     }
-    let probes = jobs.iter().map(|(target, modules, budget)| run(&app, &live, &target.target, modules, *budget, None));
+    let probes = jobs
+        .iter()
+        .map(|(target, modules, budget)| run(&app, &live, &target.target, modules, *budget, None));
     let outcomes = join_all(probes).await;
     let mut exposition = Exposition::default();
     for ((target, _, _), outcome) in jobs.iter().zip(&outcomes) {
@@ -55,14 +64,23 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
 }
 
 /// The targets asked for: all of them, or the one of the parameter `target`, in any spelling.
-fn choose<'a>(query: &str, targets: &'a [StaticTarget]) -> Result<Vec<&'a StaticTarget>, RequestError> {
-    let mut asked = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "target");
-    let Some((_, text)) = asked.next() else { return Ok(targets.iter().collect()) };
+fn choose<'a>(
+    query: &str,
+    targets: &'a [StaticTarget],
+) -> Result<Vec<&'a StaticTarget>, RequestError> {
+    let mut asked =
+        url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "target");
+    let Some((_, text)) = asked.next() else {
+        return Ok(targets.iter().collect());
+    };
     if asked.next().is_some() {
         return Err(RequestError::TwoTargets);
     }
     let target: Target = text.parse()?;
-    let found: Vec<_> = targets.iter().filter(|known| known.target == target).collect();
+    let found: Vec<_> = targets
+        .iter()
+        .filter(|known| known.target == target)
+        .collect();
     if found.is_empty() {
         return Err(RequestError::UnknownTarget { name: echo(&text) });
     }
@@ -73,7 +91,9 @@ fn choose<'a>(query: &str, targets: &'a [StaticTarget]) -> Result<Vec<&'a Static
 fn labels(target: &StaticTarget) -> Vec<(String, String)> {
     let configured = target.labels.iter().filter(|(name, _)| *name != "target");
     let configured = configured.map(|(name, value)| (name.clone(), value.clone()));
-    std::iter::once(("target".to_owned(), target.target.to_string())).chain(configured).collect()
+    std::iter::once(("target".to_owned(), target.target.to_string()))
+        .chain(configured)
+        .collect()
 }
 
 #[cfg(test)]
@@ -83,7 +103,8 @@ mod tests {
 
     #[test]
     fn which_targets_are_asked_for() {
-        let config = Config::from_yaml("targets: [{ url: \"a:1\" }, { url: \"http://b:2/x\" }]").unwrap();
+        let config =
+            Config::from_yaml("targets: [{ url: \"a:1\" }, { url: \"http://b:2/x\" }]").unwrap();
         let check = |query: &str, expected: &[&str]| {
             let found = choose(query, config.targets()).unwrap();
             let found: Vec<_> = found.iter().map(|found| found.target.to_string()).collect();
@@ -94,7 +115,10 @@ mod tests {
         check("target=a:1", &["http://a:1"]);
         check("target=http%3A%2F%2FB:2/x/", &["http://b:2/x"]);
         let refused = |query: &str| choose(query, config.targets()).unwrap_err().to_string();
-        assert_eq!(refused("target=c:3"), "no static target \"c:3\" is configured");
+        assert_eq!(
+            refused("target=c:3"),
+            "no static target \"c:3\" is configured"
+        );
         assert!(refused("target=").contains("empty"));
         assert!(refused("target=a:1&target=a:1").contains("once"));
     }
@@ -102,9 +126,14 @@ mod tests {
     #[test]
     fn the_target_is_a_label() {
         let config =
-            Config::from_yaml("targets: [{ url: \"a:1\", labels: { env: prod, team: core } }]").unwrap();
+            Config::from_yaml("targets: [{ url: \"a:1\", labels: { env: prod, team: core } }]")
+                .unwrap();
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let expected = [pair("target", "http://a:1"), pair("env", "prod"), pair("team", "core")];
+        let expected = [
+            pair("target", "http://a:1"),
+            pair("env", "prod"),
+            pair("team", "core"),
+        ];
         assert_eq!(labels(&config.targets()[0]), expected);
     }
 }
