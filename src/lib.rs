@@ -1,14 +1,21 @@
 //! stub
 pub mod classify;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod decode;
 pub mod demo;
+pub mod expose;
 pub mod failure;
 pub mod fetch;
+pub mod history;
 pub mod policy;
+pub mod probe;
 pub mod profile;
 pub mod secret;
+pub mod self_metrics;
+pub mod server;
 pub mod tally;
 pub mod target;
+pub mod tracker;
 pub mod units;

@@ -1,0 +1,4 @@
+//! One file for each subcommand; each wires what the rest of the library does and prints for people.
+
+pub mod log;
+pub mod serve;
