@@ -1,6 +1,7 @@
 //! stub
 pub mod classify;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod decode;
 pub mod failure;

@@ -199,3 +199,6 @@ fn allow(entry: &AllowEntry) -> RawAllow {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

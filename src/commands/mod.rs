@@ -1,0 +1,3 @@
+//! One file for each command: each takes what was typed, calls the library and says how it went.
+
+pub mod check;
