@@ -10,5 +10,11 @@
     reason = "a test that cannot go on must say so and stop"
 )]
 
+mod bad_targets;
 mod captures;
+mod commands;
+mod http;
+mod programs;
 mod recorded;
+mod serve;
+mod servers;
