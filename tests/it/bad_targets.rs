@@ -1,7 +1,7 @@
 //! Targets that do something wrong: each is one reason, in time, and nothing else suffers.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use goroutine_exporter::decode::messages::{Function, Line, Location, Profile, Sa
 use prost::Message;
 
 use crate::http::Metrics;
-use crate::programs::{Exporter, probe_path};
+use crate::programs::{Exporter, probe_path, repository, until};
 use crate::servers::{GOROUTINES, Server, answer, nobody, ok, profile, send, until_closed};
 
 /// Small limits, so that passing them is quick; `hasty` gives up early.
@@ -38,7 +38,11 @@ fn check(target: &str, module: &str, reason: &str) -> Metrics {
         assert!(took < IN_TIME, "{took:?}");
     }
     metrics.is("goroutine_probe_success", &[], 0.0);
-    metrics.is("goroutine_profile_success", &[("profile", "goroutine")], 0.0);
+    metrics.is(
+        "goroutine_profile_success",
+        &[("profile", "goroutine")],
+        0.0,
+    );
     let failures: Vec<_> = metrics.all("goroutine_probe_failure", &[]).collect();
     assert_eq!(failures.len(), 1, "{failures:?}");
     assert_eq!(failures[0].label("reason"), reason, "{}", metrics.text);
@@ -82,7 +86,10 @@ fn a_login_page_is_not_pprof() {
 
 #[test]
 fn not_found_is_a_status() {
-    let metrics = check_body(answer("404 Not Found", "", b"404 page not found\n"), "http_status");
+    let metrics = check_body(
+        answer("404 Not Found", "", b"404 page not found\n"),
+        "http_status",
+    );
     counts_nothing(&metrics);
     let supported = metrics.all("goroutine_profile_supported", &[]).count();
     assert_eq!(supported, 0, "whether it has the profile is not known");
@@ -92,7 +99,11 @@ fn not_found_is_a_status() {
 fn a_profile_that_go_does_not_know_is_unsupported() {
     let unknown = answer("404 Not Found", "X-Go-Pprof: 1\r\n", b"Unknown profile\n");
     let metrics = check_body(unknown, "http_status");
-    metrics.is("goroutine_profile_supported", &[("profile", "goroutine")], 0.0);
+    metrics.is(
+        "goroutine_profile_supported",
+        &[("profile", "goroutine")],
+        0.0,
+    );
 }
 
 #[test]
@@ -155,7 +166,9 @@ fn silence_in_the_body_is_a_timeout() {
 fn a_slow_drip_is_a_timeout() {
     let server = Server::asked(|mut stream| {
         drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"));
-        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_millis(20)))
+            .unwrap();
         // One byte for each time that reading gave up; ends when the exporter has gone.
         for byte in profile().into_iter().take(1_000) {
             let mut end = [0];
@@ -172,21 +185,23 @@ fn a_slow_drip_is_a_timeout() {
 fn a_reset_in_the_body_is_connect() {
     let profile = profile();
     let server = Server::raw(move |mut stream| {
-        // Closing with something unread makes the system send a reset; one byte of the request is left there.
-        let mut first = [0; 16];
-        stream.read_exact(&mut first).unwrap();
+        // Closing with a part of the request unread makes the system send a reset.
+        let mut start = [0; 16];
+        stream.read_exact(&mut start).unwrap();
         let whole = ok(&profile);
         drop(stream.write_all(&whole[..whole.len() / 2]));
-        wait_until_taken(&stream);
     });
     check(&server.target(), "default", "connect");
-}
-
-/// Bytes that a reset overtakes are lost: gives the exporter time to take them, as far as that can be seen.
-fn wait_until_taken(mut stream: &TcpStream) {
-    stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-    let mut rest = [0; 4];
-    drop(stream.read_exact(&mut rest));
+    // A reset may overtake what was sent before it, and then is one before the head.
+    let exporter = Exporter::start(CONFIG);
+    let path = probe_path(&server.target(), &[("debug", "true")]);
+    until("a reset that came later than the head", || {
+        let story = exporter.get(&path).text();
+        assert!(story.contains("failed    connect: "), "{story}");
+        story
+            .contains("the connection was reset after")
+            .then_some(())
+    });
 }
 
 #[test]
@@ -199,7 +214,11 @@ fn a_body_shorter_than_promised_is_decode() {
         until_closed(&stream);
     });
     let metrics = check(&server.target(), "default", "decode");
-    metrics.is("goroutine_profile_truncated", &[("profile", "goroutine")], 1.0);
+    metrics.is(
+        "goroutine_profile_truncated",
+        &[("profile", "goroutine")],
+        1.0,
+    );
 }
 
 #[test]
@@ -213,10 +232,7 @@ fn a_body_longer_than_promised_is_decode() {
 
 #[test]
 fn a_text_cut_in_mid_line_is_decode_and_never_counts_more() {
-    let text = std::fs::read(crate::programs::repository(
-        "tests/data/go1.27.3/goroutine.debug2.txt",
-    ))
-    .unwrap();
+    let text = std::fs::read(repository("tests/data/go1.27.3/goroutine.debug2.txt")).unwrap();
     let metrics = check_body(ok(&text[..text.len() / 2 + 7]), "decode");
     let total = metrics.value("goroutine_goroutines", &[]);
     assert!(total.is_none_or(|total| total < GOROUTINES), "{total:?}");
@@ -258,7 +274,9 @@ fn an_empty_body_is_not_pprof() {
 #[test]
 fn garbage_is_decode() {
     // Not text, so it is taken for a protobuf, which it is not either.
-    let garbage: Vec<u8> = (0..4096_u32).map(|n| (n * 167 / 8).to_le_bytes()[0]).collect();
+    let garbage: Vec<u8> = (0..4096_u32)
+        .map(|n| (n * 167 / 8).to_le_bytes()[0])
+        .collect();
     counts_nothing(&check_body(ok(&garbage), "decode"));
     counts_nothing(&check_body(ok(&gzip(&garbage)), "decode"));
 }
@@ -273,7 +291,10 @@ fn another_profile_is_not_counted() {
 
 #[test]
 fn a_difference_of_profiles_is_decode() {
-    counts_nothing(&check_body(ok(&profile_of(&["goroutine"], &[-3])), "decode"));
+    counts_nothing(&check_body(
+        ok(&profile_of(&["goroutine"], &[-3])),
+        "decode",
+    ));
     // The same with a count that can be is a profile.
     let server = Server::answering(ok(&profile_of(&["goroutine"], &[3])));
     let metrics = Exporter::start(CONFIG).probe(&server.target(), "default");
@@ -334,6 +355,9 @@ fn a_sentence_says_what_was_wrong() {
     let exporter = Exporter::start(CONFIG);
     let server = Server::answering(answer("503 Service Unavailable", "", b"secret page"));
     let story = exporter.get(&probe_path(&server.target(), &[("debug", "true")]));
-    story.is(200, "failed    http_status: the target answered with status 503");
+    story.is(
+        200,
+        "failed    http_status: the target answered with status 503",
+    );
     assert!(!story.text().contains("secret page"), "{}", story.text());
 }

@@ -131,7 +131,11 @@ fn check_exits_by_what_the_configuration_is() {
         arguments.extend(["--config.file", file.to_str().unwrap()]);
         run(&arguments, b"")
     };
-    for command in [&["check"][..], &["--config.check"], &["serve", "--config.check"]] {
+    for command in [
+        &["check"][..],
+        &["--config.check"],
+        &["serve", "--config.check"],
+    ] {
         let good = check("modules: { fast: { timeout: 2s } }\n", command);
         assert_eq!(good.status.code(), Some(0), "{}", text(&good.stderr));
         let said = text(&good.stdout);
@@ -141,7 +145,8 @@ fn check_exits_by_what_the_configuration_is() {
         let said = text(&bad.stdout) + &text(&bad.stderr);
         assert!(said.contains("modules.fast.timeout"), "{said}");
         assert!(said.contains(":3:"), "no line in {said}");
-        let secret = "modules: { a: { http: { basic_auth: { username: u, password: hunter2 } } } }\n";
+        let secret =
+            "modules: { a: { http: { basic_auth: { username: u, password: hunter2 } } } }\n";
         let said = check(secret, command);
         let said = text(&said.stdout) + &text(&said.stderr);
         assert!(!said.contains("hunter2"), "{said}");
@@ -163,5 +168,9 @@ fn serving_with_a_wrong_configuration_does_not_begin() {
     let server = Server::healthy();
     let taken = ["--web.listen-address", &server.target()];
     fails(&run(&taken, b""), 1, "cannot listen on 127.0.0.1:");
-    fails(&run(&["--web.listen-adress", ":0"], b""), 2, "--web.listen-address");
+    fails(
+        &run(&["--web.listen-adress", ":0"], b""),
+        2,
+        "--web.listen-address",
+    );
 }

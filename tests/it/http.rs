@@ -9,20 +9,20 @@ use crate::programs::SOON;
 
 /// An answer.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
     /// The body as text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// A header's value.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (key, value) = line.split_once(':')?;
             key.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -30,13 +30,13 @@ impl Answer {
     }
 
     /// The body as JSON.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error} in {}", self.text()))
     }
 
     /// Expects a status and a sentence with these words.
-    pub fn is(&self, status: u16, words: &str) {
+    pub(crate) fn is(&self, status: u16, words: &str) {
         let text = self.text();
         assert_eq!(self.status, status, "{text}");
         assert!(text.contains(words), "no {words:?} in: {text}");
@@ -44,18 +44,18 @@ impl Answer {
 }
 
 /// Asks for a path.
-pub fn get(address: SocketAddr, path: &str) -> Answer {
+pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     ask(address, "GET", path, &[])
 }
 
 /// Sends one request and reads the answer to the end of the connection.
-pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[&str]) -> Answer {
+pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, headers: &[&str]) -> Answer {
     try_ask(address, method, path, headers)
         .unwrap_or_else(|error| panic!("{method} {address}{path}: {error}"))
 }
 
 /// The same, of a server that may not be there.
-pub fn try_ask(
+pub(crate) fn try_ask(
     address: SocketAddr,
     method: &str,
     path: &str,
@@ -67,7 +67,7 @@ pub fn try_ask(
 }
 
 /// Sends one request on a connection, as HTTP/1.0, which knows no chunks and ends with the connection.
-pub fn exchange(
+pub(crate) fn exchange(
     mut stream: impl Read + Write,
     method: &str,
     path: &str,
@@ -99,22 +99,22 @@ pub fn exchange(
 
 /// One sample.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
-    pub name: String,
-    pub labels: BTreeMap<String, String>,
-    pub value: f64,
+pub(crate) struct Sample {
+    pub(crate) name: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) value: f64,
 }
 
 /// The samples of an exposition.
 #[derive(Clone, Debug, Default)]
-pub struct Metrics {
-    pub samples: Vec<Sample>,
-    pub text: String,
+pub(crate) struct Metrics {
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) text: String,
 }
 
 impl Metrics {
     /// Reads the text format; anything it does not know ends the test.
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let lines = text
             .lines()
             .filter(|line| !line.starts_with('#') && !line.is_empty());
@@ -134,7 +134,7 @@ impl Metrics {
     }
 
     /// Every sample of a name with at least these labels.
-    pub fn all<'a>(
+    pub(crate) fn all<'a>(
         &'a self,
         name: &'a str,
         labels: &'a [(&'a str, &'a str)],
@@ -145,7 +145,7 @@ impl Metrics {
     }
 
     /// The value of the only sample of that name with these labels.
-    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let mut found = self.all(name, labels);
         let value = found.next()?.value;
         assert!(
@@ -157,7 +157,7 @@ impl Metrics {
     }
 
     /// Expects that value.
-    pub fn is(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+    pub(crate) fn is(&self, name: &str, labels: &[(&str, &str)], value: f64) {
         let found = self.value(name, labels);
         assert_eq!(found, Some(value), "{name}{labels:?} in:\n{}", self.text);
     }
@@ -171,7 +171,7 @@ impl Sample {
     }
 
     /// A label's value; empty without it.
-    pub fn label(&self, name: &str) -> &str {
+    pub(crate) fn label(&self, name: &str) -> &str {
         self.labels.get(name).map_or("", String::as_str)
     }
 }

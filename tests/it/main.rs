@@ -9,9 +9,12 @@
 
 mod bad_targets;
 mod captures;
+mod certificates;
 mod commands;
+mod go;
 mod http;
 mod programs;
+mod prometheus;
 mod recorded;
 mod serve;
 mod servers;

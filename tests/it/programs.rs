@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 use crate::http::{self, Answer, Metrics};
 
 /// The longest a test waits for anything: far more than a busy machine needs, so that passing it means a fault.
-pub const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Between two looks the processor is for the programs that are looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// Where the program under test is.
-pub const EXPORTER: &str = env!("CARGO_BIN_EXE_goroutine_exporter");
+pub(crate) const EXPORTER: &str = env!("CARGO_BIN_EXE_goroutine_exporter");
 
 /// Looks until there is something to see.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + SOON;
     loop {
         if let Some(seen) = look() {
@@ -33,7 +33,7 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Says aloud that a test cannot run on this machine; where everything must run (`CI=true`) it fails instead.
-pub fn skip(reason: &str) {
+pub(crate) fn skip(reason: &str) {
     assert!(
         std::env::var_os("CI").is_none_or(|value| value != "true"),
         "with CI=true nothing is skipped: {reason}"
@@ -45,7 +45,7 @@ pub fn skip(reason: &str) {
 
 /// A program that runs, with its standard input open. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     said: Arc<Said>,
     readers: Vec<JoinHandle<()>>,
@@ -69,7 +69,7 @@ const STREAMS: usize = 2;
 
 impl Program {
     /// Starts it; both its outputs are read as they come.
-    pub fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -96,7 +96,7 @@ impl Program {
     }
 
     /// What `look` finds in a line, past or to come. Fails when the program ends before, and shows what it said.
-    pub fn line<T>(&self, what: &str, look: impl Fn(&str) -> Option<T>) -> T {
+    pub(crate) fn line<T>(&self, what: &str, look: impl Fn(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + SOON;
         let mut state = self.said.state.lock().unwrap();
         let mut read = 0;
@@ -118,7 +118,7 @@ impl Program {
     }
 
     /// Everything it wrote so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let state = self.said.state.lock();
         state
             .unwrap_or_else(PoisonError::into_inner)
@@ -127,7 +127,7 @@ impl Program {
     }
 
     /// Sends a signal by its name without `SIG`.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         // The shell's own `kill` is on every Unix.
         let status = Command::new("sh")
             .args(["-c", &format!("kill -s {name} {}", self.child.id())])
@@ -136,8 +136,13 @@ impl Program {
         assert!(status.success(), "no SIG{name} sent: {status}");
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end, and for all it said.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let status = until("the program's end", || self.child.try_wait().unwrap());
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
@@ -168,20 +173,20 @@ impl Said {
 
 /// The exporter, serving.
 #[derive(Debug)]
-pub struct Exporter {
-    pub program: Program,
-    pub address: SocketAddr,
+pub(crate) struct Exporter {
+    pub(crate) program: Program,
+    pub(crate) address: SocketAddr,
     folder: tempfile::TempDir,
 }
 
 impl Exporter {
     /// Serves with this configuration on a loopback port.
-    pub fn start(config: &str) -> Self {
+    pub(crate) fn start(config: &str) -> Self {
         Self::with(config, &[])
     }
 
     /// The same, with more flags.
-    pub fn with(config: &str, flags: &[&str]) -> Self {
+    pub(crate) fn with(config: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("exporter.yml");
         std::fs::write(&file, config).unwrap();
@@ -205,22 +210,22 @@ impl Exporter {
     }
 
     /// Its configuration file.
-    pub fn config_file(&self) -> PathBuf {
+    pub(crate) fn config_file(&self) -> PathBuf {
         self.folder.path().join("exporter.yml")
     }
 
     /// Writes the configuration file anew.
-    pub fn configure(&self, config: &str) {
+    pub(crate) fn configure(&self, config: &str) {
         std::fs::write(self.config_file(), config).unwrap();
     }
 
     /// Asks it for a path.
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         http::get(self.address, path)
     }
 
     /// Probes `target` with `module`, and expects an exposition.
-    pub fn probe(&self, target: &str, module: &str) -> Metrics {
+    pub(crate) fn probe(&self, target: &str, module: &str) -> Metrics {
         let answer = self.get(&probe_path(target, &[("module", module)]));
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(
@@ -231,12 +236,12 @@ impl Exporter {
     }
 
     /// Its own metrics.
-    pub fn metrics(&self) -> Metrics {
+    pub(crate) fn metrics(&self) -> Metrics {
         Metrics::parse(&self.get("/metrics").text())
     }
 
     /// Everything it shows: pages, configuration, metrics, and its log.
-    pub fn shows(&self) -> String {
+    pub(crate) fn shows(&self) -> String {
         let mut all = String::new();
         for path in ["/", "/config", "/metrics", "/targets/metrics"] {
             writeln!(all, "{}", self.get(path).text()).unwrap();
@@ -246,14 +251,14 @@ impl Exporter {
 }
 
 /// The exporter's program, without the environment that could configure it.
-pub fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(EXPORTER);
     command.env_clear();
     command
 }
 
 /// Runs a command of the exporter to its end with `input` on standard input.
-pub fn run(arguments: &[&str], input: &[u8]) -> Output {
+pub(crate) fn run(arguments: &[&str], input: &[u8]) -> Output {
     let mut child = command()
         .args(arguments)
         .stdin(Stdio::piped())
@@ -271,7 +276,7 @@ pub fn run(arguments: &[&str], input: &[u8]) -> Output {
 }
 
 /// The path of a probe.
-pub fn probe_path(target: &str, more: &[(&str, &str)]) -> String {
+pub(crate) fn probe_path(target: &str, more: &[(&str, &str)]) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("target", target);
     query.extend_pairs(more);
@@ -279,6 +284,6 @@ pub fn probe_path(target: &str, more: &[(&str, &str)]) -> String {
 }
 
 /// A file of the repository.
-pub fn repository(path: &str) -> PathBuf {
+pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }

@@ -9,17 +9,17 @@ use std::thread::{self, JoinHandle};
 use crate::programs::{SOON, repository};
 
 /// A profile that any exporter can read, of 831 goroutines.
-pub fn profile() -> Vec<u8> {
+pub(crate) fn profile() -> Vec<u8> {
     std::fs::read(repository("tests/data/go1.27.3/goroutine.debug0.pb.gz")).unwrap()
 }
 
 /// The goroutines of [`profile`].
-pub const GOROUTINES: f64 = 831.0;
+pub(crate) const GOROUTINES: f64 = 831.0;
 
 /// A server that does the same with each connection.
 #[derive(Debug)]
-pub struct Server {
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     seen: Arc<Seen>,
     stop: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
@@ -27,23 +27,23 @@ pub struct Server {
 
 /// How many connections there are and were.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Open now.
-    pub open: AtomicUsize,
+    pub(crate) open: AtomicUsize,
     /// The most that were open at once.
-    pub most: AtomicUsize,
+    pub(crate) most: AtomicUsize,
     /// Requests whose head has been read.
-    pub asked: AtomicUsize,
+    pub(crate) asked: AtomicUsize,
 }
 
 impl Server {
     /// Calls `serve` with each connection, in a thread of its own.
-    pub fn raw(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+    pub(crate) fn raw(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         Self::start(move |stream, _| serve(stream))
     }
 
     /// Reads the head of each request and hands the connection over.
-    pub fn asked(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+    pub(crate) fn asked(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         Self::start(move |stream, seen| {
             if head(&stream).is_some() {
                 seen.asked.fetch_add(1, Ordering::SeqCst);
@@ -53,17 +53,17 @@ impl Server {
     }
 
     /// Answers every request with these bytes and closes the connection.
-    pub fn answering(bytes: Vec<u8>) -> Self {
+    pub(crate) fn answering(bytes: Vec<u8>) -> Self {
         Self::asked(move |stream| send(&stream, &bytes))
     }
 
     /// A target that is well.
-    pub fn healthy() -> Self {
+    pub(crate) fn healthy() -> Self {
         Self::answering(ok(&profile()))
     }
 
     /// A target that answers once the gate is opened, or stops when the asker hangs up.
-    pub fn waiting(gate: &Arc<Gate>) -> Self {
+    pub(crate) fn waiting(gate: &Arc<Gate>) -> Self {
         let gate = Arc::clone(gate);
         let body = ok(&profile());
         Self::asked(move |stream| {
@@ -106,12 +106,12 @@ impl Server {
     }
 
     /// The address as a target.
-    pub fn target(&self) -> String {
+    pub(crate) fn target(&self) -> String {
         self.address.to_string()
     }
 
     /// Who is connected.
-    pub fn seen(&self) -> &Seen {
+    pub(crate) fn seen(&self) -> &Seen {
         &self.seen
     }
 }
@@ -129,14 +129,14 @@ impl Drop for Server {
 
 /// Holds answers back until it is opened.
 #[derive(Debug, Default)]
-pub struct Gate {
+pub(crate) struct Gate {
     open: Mutex<bool>,
     opened: Condvar,
 }
 
 impl Gate {
     /// Lets everybody pass.
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         *self.open.lock().unwrap() = true;
         self.opened.notify_all();
     }
@@ -148,7 +148,7 @@ impl Gate {
 }
 
 /// The head of a request; nothing when the connection ends first.
-pub fn head(stream: &TcpStream) -> Option<Vec<String>> {
+pub(crate) fn head(stream: &TcpStream) -> Option<Vec<String>> {
     let mut lines = Vec::new();
     for line in BufReader::new(stream).lines() {
         let line = line.ok()?;
@@ -161,24 +161,24 @@ pub fn head(stream: &TcpStream) -> Option<Vec<String>> {
 }
 
 /// Writes and closes; an asker that went away is no concern of the server's.
-pub fn send(mut stream: &TcpStream, bytes: &[u8]) {
+pub(crate) fn send(mut stream: &TcpStream, bytes: &[u8]) {
     drop(stream.write_all(bytes));
     drop(stream.shutdown(Shutdown::Write));
 }
 
 /// Returns when the other side has closed the connection.
-pub fn until_closed(mut stream: &TcpStream) {
+pub(crate) fn until_closed(mut stream: &TcpStream) {
     let mut byte = [0];
     while matches!(stream.read(&mut byte), Ok(1..)) {}
 }
 
 /// An answer of status 200 that says how long it is.
-pub fn ok(body: &[u8]) -> Vec<u8> {
+pub(crate) fn ok(body: &[u8]) -> Vec<u8> {
     answer("200 OK", "Content-Type: application/octet-stream\r\n", body)
 }
 
 /// An answer; `headers` end each with a line end.
-pub fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n"
@@ -187,7 +187,7 @@ pub fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// An address of loopback where nobody listens.
-pub fn nobody() -> SocketAddr {
+pub(crate) fn nobody() -> SocketAddr {
     // Freed at the end of this function; the system does not hand the same port out again soon.
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
