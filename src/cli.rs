@@ -103,7 +103,7 @@ pub struct ServeArgs {
     pub config_auto_reload_interval: Duration,
 
     /// Static target, served by /targets/metrics: host:port, http(s)://host:port/prefix
-    /// or unix:///socket; repeatable, or several with commas
+    /// or <unix:///socket>; repeatable, or several with commas
     #[arg(
         long = "target",
         value_name = "URL",
@@ -406,7 +406,7 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
-/// Seconds with or without `s`, fractions too, as blackbox_exporter takes them; or a duration.
+/// Seconds with or without `s`, fractions too, as `blackbox_exporter` takes them; or a duration.
 fn parse_offset(text: &str) -> Result<Duration, String> {
     let number = text.strip_suffix('s').unwrap_or(text);
     let decimal = number

@@ -311,7 +311,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.file, self.position) {
             (Some(file), Some(Position { line, column })) => {
-                write!(f, "{}:{line}:{column}: ", file.display())?
+                write!(f, "{}:{line}:{column}: ", file.display())?;
             }
             (Some(file), None) => write!(f, "{}: ", file.display())?,
             (None, Some(Position { line, column })) => write!(f, "line {line}, column {column}: ")?,

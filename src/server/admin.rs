@@ -70,7 +70,7 @@ pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
             .config
             .modules()
             .keys()
-            .map(|name| name.as_str())
+            .map(super::super::config::ModuleName::as_str)
             .collect(),
         targets: rows
             .map(|((target, name), last)| StaticRow {

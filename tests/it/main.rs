@@ -2,10 +2,10 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that cannot go on must say so and stop"
 )]
 
 mod captures;
+mod layering;
 mod recorded;

@@ -46,7 +46,7 @@ fn canonical(kind: &str, printed: &str) -> String {
 fn the_three_encodings_of_a_capture_give_the_same_groups() {
     let mut compared = 0;
     for capture in Capture::all() {
-        let mut seen: Vec<(&str, BTreeMap<(String, String, String), u64>)> = Vec::new();
+        let mut seen = Vec::new();
         for (file, encoding) in FILES {
             let Some(tally) = capture.tally(file) else {
                 continue;
