@@ -269,6 +269,15 @@ impl fmt::Display for ModuleName {
     }
 }
 
+impl Module {
+    /// The module alone, as [`Config::render`] writes it.
+    #[must_use]
+    pub fn render(&self) -> String {
+        raw::print(&render::module(self))
+            .unwrap_or_else(|problem| format!("# cannot be shown: {problem}\n"))
+    }
+}
+
 impl Default for Module {
     fn default() -> Self {
         Self {

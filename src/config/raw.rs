@@ -345,7 +345,7 @@ pub(super) fn parse(text: &str) -> Result<RawConfig, ConfigError> {
 ///
 /// # Errors
 /// In the words of the YAML library.
-pub(super) fn print(config: &RawConfig) -> Result<String, String> {
+pub(super) fn print<T: Serialize>(config: &T) -> Result<String, String> {
     serde_yaml::to_string(config).map_err(|problem| problem.to_string())
 }
 

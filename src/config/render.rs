@@ -37,7 +37,8 @@ pub(super) fn render(config: &Config) -> RawConfig {
     }
 }
 
-fn module(module: &Module) -> RawModule {
+/// Writes one module out.
+pub(super) fn module(module: &Module) -> RawModule {
     RawModule {
         path: Some(if module.path.is_empty() {
             "/".to_owned()

@@ -15,6 +15,8 @@
 mod block;
 mod header;
 mod seen;
+#[cfg(test)]
+mod tests;
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -96,7 +98,7 @@ impl Debug2 {
 impl Reader {
     fn section<S: Sink>(&mut self, section: Section<'_>, sink: &mut S) {
         match section {
-            Section::Whole(text) => self.blocks(text, false, sink),
+            Section::Whole(text) | Section::Last(text) => self.blocks(text, false, sink),
             Section::Cut(text) => self.blocks(text, true, sink),
             Section::Part(text) => {
                 // A dump without blank lines: all blocks but the last are whole, and that one is lost.
@@ -115,6 +117,10 @@ impl Reader {
             let header = header::parse(line);
             rest = after;
             match header {
+                None if cut && after.is_empty() => {
+                    self.truncated |=
+                        line.starts_with(b"goroutine ") || b"goroutine ".starts_with(line);
+                }
                 None => {}
                 Some(Err(())) if cut && after.is_empty() => self.truncated = true,
                 Some(Err(())) => {

@@ -9,7 +9,10 @@ mod debug1;
 mod debug2;
 mod gzip;
 mod hidden;
+pub mod messages;
 mod proto;
+#[cfg(test)]
+mod recorder;
 mod text;
 
 use debug1::Debug1;

@@ -111,7 +111,7 @@ pub(super) fn embedded(address: IpAddr) -> impl Iterator<Item = (IpAddr, u8)> {
         match v6.segments() {
             // `::1` would read as 0.0.0.1: loopback is no IPv4-compatible address.
             [0, 0, 0, 0, 0, 0, ..] if v6 != Ipv6Addr::LOCALHOST => {
-                carries(96, bits_after(bits, 96))
+                carries(96, bits_after(bits, 96));
             }
             [0x64, 0xff9b, 0, 0, 0, 0, ..] => carries(96, bits_after(bits, 96)),
             [0x64, 0xff9b, 1, ..] => {

@@ -160,3 +160,159 @@ fn wait_reason_blocking_frame_and_creator_are_what_the_program_says() {
     }
     assert!(checked > 20_000, "only {checked} goroutines checked");
 }
+
+#[test]
+fn pieces_of_any_size_give_the_same_result() {
+    for capture in Capture::all() {
+        for file in FILES
+            .map(|(file, _)| file)
+            .into_iter()
+            .chain(["stderr.txt"])
+        {
+            let Some(body) = capture.bytes(file) else {
+                continue;
+            };
+            let whole = tally(&body, body.len());
+            for size in [1, 2, 3, 7, 61, 64, 100, 1023, 4096, 65_536] {
+                assert_eq!(
+                    tally(&body, size),
+                    whole,
+                    "{}/{file} in pieces of {size}",
+                    capture.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_dump_cut_at_any_byte_never_has_more_goroutines_than_the_whole() {
+    let mut cuts = 0;
+    for capture in Capture::all() {
+        for (file, _) in FILES {
+            let Some(mut body) = capture.bytes(file) else {
+                continue;
+            };
+            let whole = tally(&body, body.len()).unwrap().total;
+            if !file.ends_with(".gz") {
+                body.truncate(6_000);
+            }
+            for end in 0..body.len() {
+                cuts += 1;
+                match tally(&body[..end], 512) {
+                    Ok(tally) => {
+                        assert!(
+                            tally.total <= whole,
+                            "{}/{file} cut at {end}: {} of {whole}",
+                            capture.name,
+                            tally.total
+                        );
+                        let noticed = tally.summary.truncated || body[end - 1] == b'\n';
+                        assert!(
+                            noticed,
+                            "{}/{file} cut at {end} in mid-line and nothing said",
+                            capture.name
+                        );
+                        assert_eq!(tally.wait_reasons.iter().sum::<u64>(), tally.total);
+                    }
+                    Err(error) => assert!(!error.to_string().is_empty()),
+                }
+            }
+        }
+    }
+    assert!(cuts > 200_000, "only {cuts} cuts tried");
+}
+
+#[test]
+fn fatal_signals_print_every_goroutine_once() {
+    for name in ["go1.27.3-sigquit", "go1.27.3-sigquit-crash"] {
+        let capture = Capture::all()
+            .into_iter()
+            .find(|capture| capture.name == name)
+            .unwrap();
+        let text = String::from_utf8(capture.bytes("stderr.txt").unwrap()).unwrap();
+        let ids = text.lines().filter_map(|line| {
+            let (id, rest) = line.strip_prefix("goroutine ")?.split_once(' ')?;
+            rest.contains('[').then(|| id.parse::<u64>().unwrap())
+        });
+        let (threads, ids): (Vec<u64>, Vec<u64>) = ids.partition(|&id| id == 0);
+        let expected = threads.len() + ids.iter().collect::<BTreeSet<_>>().len();
+        let tally = capture.tally("stderr.txt").unwrap();
+        assert_eq!(
+            (tally.summary.damage, tally.summary.truncated),
+            (0, false),
+            "{name}"
+        );
+        assert_eq!(tally.total, u64::try_from(expected).unwrap(), "{name}");
+
+        let truth = capture.truth();
+        for (kind, about) in truth["kinds"].as_object().unwrap() {
+            let frame = about["first_user_frame"]
+                .as_str()
+                .unwrap()
+                .replace("%2e", ".");
+            let reason = canonical(kind, about["wait_reason"].as_str().unwrap());
+            let parked = !matches!(reason.as_str(), "running" | "syscall");
+            let direct = kind.ends_with("_direct");
+            let found: u64 = tally
+                .groups
+                .iter()
+                .filter(|group| {
+                    *group.blocking_frame == *frame
+                        && (!parked || group.wait_reason.as_str() == reason)
+                })
+                .map(|group| group.goroutines)
+                .sum();
+            let expected = about["count"].as_u64().unwrap();
+            // A signal also shows the compiler's wrapper of `go mu.Lock()`, which then is the blocking frame.
+            assert!(
+                found >= expected || direct,
+                "{name}: {kind}: {found} of {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn minutes_and_proven_leaks_are_read() {
+    let capture = |name: &str| {
+        Capture::all()
+            .into_iter()
+            .find(|capture| capture.name == name)
+            .unwrap()
+    };
+    for name in ["go1.22.10-2min", "go1.27.3-2min"] {
+        let tally = capture(name).tally("goroutine.debug2.txt").unwrap();
+        let waiting: u64 = tally.waited.iter().map(|waited| waited[0]).sum();
+        let text = String::from_utf8(capture(name).bytes("goroutine.debug2.txt").unwrap()).unwrap();
+        let headers = text
+            .lines()
+            .filter(|line| line.starts_with("goroutine ") && line.contains(" minutes"));
+        assert_eq!(waiting, u64::try_from(headers.count()).unwrap(), "{name}");
+        let longest = tally.longest_waits.iter().max().unwrap().unwrap().as_secs();
+        assert_eq!(longest, 120, "{name}");
+    }
+    let leaked = |name: &str, file: &str| capture(name).tally(file).unwrap();
+    let all = leaked("go1.27.3", "goroutineleak.debug0.pb.gz");
+    assert_eq!(
+        (all.leaked, all.total, all.summary.leaked_only),
+        (94, 94, true)
+    );
+    assert_eq!(leaked("go1.27.3", "goroutineleak.debug1.txt").leaked, 94);
+    let text = leaked("go1.27.3", "goroutineleak.debug2.txt");
+    assert_eq!(text.leaked, 94);
+    assert!(text.total > 800);
+    assert_eq!(
+        leaked(
+            "go1.26.6-goroutineleakprofile",
+            "goroutineleak.debug0.pb.gz"
+        )
+        .leaked,
+        24
+    );
+    let after = leaked("go1.27.3-after-leak-profile", "goroutine.debug2.txt");
+    assert_eq!(after.leaked, 24);
+    for group in after.groups.iter().filter(|group| group.leaked > 0) {
+        assert!(group.leaked <= group.goroutines, "{group:?}");
+    }
+}

@@ -1,0 +1,192 @@
+use crate::decode::DecodeError;
+use crate::decode::recorder::Recorder;
+
+fn check(dump: &str, expected: &[&str], damage: u64) {
+    for dump in [dump.to_owned(), dump.replace('\n', "\r\n")] {
+        let (recorder, summary) = Recorder::read(dump.as_bytes());
+        let summary = summary.unwrap();
+        assert_eq!(recorder.goroutines, expected, "{dump:?}");
+        assert_eq!(
+            (summary.damage, summary.truncated),
+            (damage, false),
+            "{dump:?}"
+        );
+    }
+}
+
+#[test]
+fn one_goroutine_of_each_form() {
+    check(
+        "goroutine 42 [chan receive, 7 minutes, locked to thread]:\nmain.worker(0xc00, {0x1, 0x2?}, ...)\n\t/svc/main.go:19 +0x1d\nmain.(*T).run(...)\n\t/svc/run me.go:7\ncreated by main.start in goroutine 1\n\t/svc/main.go:7 +0x5c\n",
+        &[
+            "1 [chan receive] 7m | main.worker@/svc/main.go:19 < main.(*T).run@/svc/run me.go:7 | main.start@/svc/main.go:7",
+        ],
+        0,
+    );
+    check(
+        "goroutine 1 [select (no cases) (leaked)]:\nmain.main()\n\t/svc/main.go:5 +0x1\n",
+        &["1 [select (no cases)] leaked | main.main@/svc/main.go:5"],
+        0,
+    );
+    check(
+        "goroutine 9 [runnable]:\nmain.start.gowrap2()\n\t/svc/main.go:5\nruntime.goexit({})\n\t/go/asm.s:1 +0x1\ncreated by main.start in goroutine 1\n\t/svc/main.go:5 +0x2\n",
+        &[
+            "1 [runnable] not started | main.start.gowrap2@/svc/main.go:5 | main.start@/svc/main.go:5",
+        ],
+        0,
+    );
+    check(
+        "goroutine 9 [runnable]:\nmain.busy()\n\t/svc/main.go:5 +0x9\n",
+        &["1 [runnable] | main.busy@/svc/main.go:5"],
+        0,
+    );
+    check(
+        "goroutine 7 [running]:\n\tgoroutine running on other thread; stack unavailable\ncreated by main.start in goroutine 1\n\t/svc/main.go:7 +0x5c\n",
+        &["1 [running] |  | main.start@/svc/main.go:7"],
+        0,
+    );
+    check(
+        "goroutine 8 [chan receive]:\nmain.a()\n\t/a.go:1 +0x1\n...53 frames elided...\nmain.z()\n\t/a.go:9 +0x1\ncreated by time.goFunc\n\t/go/time.go:1 +0x1\n",
+        &["1 [chan receive] | main.a@/a.go:1 < main.z@/a.go:9 | time.goFunc@/go/time.go:1"],
+        0,
+    );
+    check(
+        "goroutine 8 [chan receive]:\nmain.a()\n\t/a.go:1 +0x1\n...additional frames elided...\ncreated by main.b\n\t/a.go:1 +0x1\n",
+        &["1 [chan receive] | main.a@/a.go:1 ... | main.b@/a.go:1"],
+        0,
+    );
+    check(
+        "goroutine 8 [select]:\nmain.a()\n\t/a.go:1 +0x1\ncreated by main.b in goroutine 5\n\t/a.go:2 +0x1\n[originating from goroutine 5]:\nmain.b()\n\t/a.go:2 +0x1\ncreated by main.c\n\t/a.go:3 +0x1\n",
+        &["1 [select] | main.a@/a.go:1 | main.b@/a.go:2"],
+        0,
+    );
+    check(
+        "goroutine 8 [syscall]:\nx_cgo_wait\n\tgcc.c:12 pc=0x40\nnon-Go function\n\tpc=0x41\nnon-Go function at pc=42\nmain._Cfunc_wait()\n\t_cgo.go:1 +0x1\n",
+        &["1 [syscall] | x_cgo_wait@gcc.c:12 < non-Go function@:0 < main._Cfunc_wait@_cgo.go:1"],
+        0,
+    );
+    check(
+        "goroutine 8 [select] {tenant: a, \"odd \\\"key\": \"]: \\u00e9\"}:\nmain.a()\n\t/a.go:1 +0x1\n",
+        &["1 [select] | main.a@/a.go:1 tenant=a odd \"key=]: é"],
+        0,
+    );
+}
+
+#[test]
+fn what_surrounds_a_dump_is_passed_over() {
+    check(
+        "2026/11/22 22:00:01 starting\npanic: runtime error: index out of range\n\tgoroutine 3 [text]\n\ngoroutine 1 [running]:\npanic({0x1?, 0x2})\n\t/go/panic.go:1 +0x1\nmain.main()\n\t/a.go:1 +0x1\nexit status 2\n",
+        &["1 [running] | panic@/go/panic.go:1 < main.main@/a.go:1"],
+        0,
+    );
+    check(
+        "SIGQUIT: quit\nPC=0x4 m=0 sigcode=0\n\ngoroutine 5 gp=0xc0 m=0 mp=0xb [syscall]:\nsyscall.Syscall6(0xf7)\n\t/go/s.go:1 +0x39 fp=0x3 sp=0x3 pc=0x4\nruntime.goexit({})\n\t/go/asm.s:1 +0x1 fp=0x3 sp=0x3 pc=0x4\n\nrax    0xca\nrbx    0x0\n-----\n\ngoroutine 0 [idle]:\nruntime.futex()\n\t/go/f.s:1 +0x1\nrax    0xca\n",
+        &[
+            "1 [syscall] | syscall.Syscall6@/go/s.go:1",
+            "1 [idle] | runtime.futex@/go/f.s:1",
+        ],
+        0,
+    );
+}
+
+#[test]
+fn a_goroutine_printed_twice_counts_once_but_each_thread_has_a_goroutine_0() {
+    let block = |id: u32| format!("goroutine {id} [select]:\nmain.a()\n\t/a.go:1 +0x1\n\n");
+    let (recorder, _) = Recorder::read(
+        [block(7), block(0), block(7), block(0), block(8)]
+            .concat()
+            .as_bytes(),
+    );
+    assert_eq!(recorder.total, 4);
+}
+
+/// Every sequence of up to five of these pieces: a whole block counts, a damaged one costs itself and is counted, and
+/// neither touches its neighbours.
+#[test]
+fn damage_costs_its_own_block_only() {
+    /// Text, goroutines, damage.
+    const PIECES: [(&str, u64, u64); 8] = [
+        (
+            "goroutine N [select]:\nmain.a(0x1)\n\t/a.go:1 +0x1\ncreated by main.b in goroutine 1\n\t/a.go:2 +0x1\n\n",
+            1,
+            0,
+        ),
+        ("goroutine N [select]:\nmain.a(0x1)\n\t/a.go:1 +0x1\n", 1, 0),
+        ("goroutine N [select]:\nmain.a(0x1)\n\n", 0, 1),
+        (
+            "goroutine N [select]:\nmain.a(0x1)\nmain.b()\n\t/b.go:1 +0x1\n\n",
+            0,
+            1,
+        ),
+        ("goroutine N [select]:\n\t/a.go:1 +0x1\n\n", 0, 1),
+        ("goroutine N [sel\n\n", 0, 1),
+        ("goroutine N [select]:\nmain.a(0x1)\n\t/a.go\n\n", 0, 1),
+        ("some other line\n\n", 0, 0),
+    ];
+    let mut tried = 0;
+    for length in 1..=4_u32 {
+        for number in 0..PIECES.len().pow(length) {
+            let (mut dump, mut total, mut damage) = (String::new(), 0, 0);
+            for place in 0..length {
+                let (text, goroutines, broken) =
+                    PIECES[number / PIECES.len().pow(place) % PIECES.len()];
+                dump += &text.replace('N', &(place + 1).to_string());
+                total += goroutines;
+                damage += broken;
+            }
+            let (recorder, summary) = Recorder::read(dump.as_bytes());
+            match summary {
+                Ok(summary) => {
+                    assert_eq!((recorder.total, summary.damage), (total, damage), "{dump}")
+                }
+                Err(error) => {
+                    assert_eq!(
+                        error,
+                        DecodeError::NotPprof {
+                            found: "text without the header of a goroutine"
+                        }
+                    );
+                    assert_eq!((total, damage), (0, 0), "{dump}");
+                }
+            }
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 8 + 64 + 512 + 4096);
+}
+
+#[test]
+fn exactly_64_mib_is_gos_cut() {
+    let block = |id: usize| format!("goroutine {id} [select]:\nmain.a()\n\t/a.go:1 +0x1\n\n");
+    let mut dump: Vec<u8> = (1..2000).flat_map(|id| block(id).into_bytes()).collect();
+    let (_, summary) = Recorder::read(&dump);
+    assert!(!summary.unwrap().truncated);
+    for mid_line in [1, 5, 20, 40] {
+        let (recorder, summary) = Recorder::read(&dump[..dump.len() - 1 - mid_line]);
+        assert!(
+            summary.unwrap().truncated,
+            "cut {mid_line} bytes before the end"
+        );
+        assert_eq!(recorder.total, 1998);
+    }
+    let filler = b"a line of something else\n".repeat(2_700_000);
+    dump.extend_from_slice(&filler[..(64 << 20) - dump.len() - 1]);
+    dump.push(b'\n');
+    let mut recorder = Recorder::default();
+    let mut decoder = crate::decode::Decoder::new(&crate::decode::Limits { inflated_bytes: 0 });
+    decoder.push(&dump, &mut recorder).unwrap();
+    assert!(decoder.finish(&mut recorder).unwrap().truncated);
+    assert_eq!(recorder.total, 1999);
+}
+
+#[test]
+fn a_dump_without_blank_lines_is_read_in_bounded_memory() {
+    let dump: String = (1..40_000)
+        .map(|id| format!("goroutine {id} [select]:\nmain.a()\n\t/a.go:1 +0x1\n"))
+        .collect();
+    let (recorder, summary) = Recorder::read(dump.as_bytes());
+    let summary = summary.unwrap();
+    assert!(!summary.truncated);
+    assert_eq!(recorder.total + summary.damage, 39_999);
+    assert!(summary.damage <= 3, "{summary:?}");
+}

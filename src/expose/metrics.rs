@@ -1,0 +1,206 @@
+//! The table of every metric a target's exposition can hold: name, type, labels, help. Dashboards, rules and
+//! documentation are checked against it. This module holds no values.
+
+/// How Prometheus is told to read a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A value that goes up and down.
+    Gauge,
+    /// A value that only grows until a restart.
+    Counter,
+    /// Counts by upper bound, with a sum.
+    Histogram,
+}
+
+/// One metric family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its full name.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// Its own label names, in the order in which values are given. `/targets/metrics` puts `target` and the
+    /// target's configured labels before them.
+    pub labels: &'static [&'static str],
+    /// One sentence or two for people.
+    pub help: &'static str,
+}
+
+/// Declares the metrics and [`ALL`], so that none can be missing from the list.
+macro_rules! metrics {
+    ($($id:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(
+            #[doc = concat!("`", $name, "`")]
+            pub const $id: Metric = Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };
+        )*
+
+        /// Every metric of a target, in the order of the exposition.
+        pub const ALL: &[Metric] = &[$($id),*];
+    };
+}
+
+metrics! {
+    PROBE_SUCCESS = Gauge "goroutine_probe_success" []
+        "Whether the goroutine profile of the target was read whole: 1 or 0.";
+    PROBE_FAILURE = Gauge "goroutine_probe_failure" ["reason"]
+        "Always 1, with the reason why the probe failed; absent when it succeeded.";
+    PROBE_DURATION_SECONDS = Gauge "goroutine_probe_duration_seconds" []
+        "How long the whole probe took, in seconds.";
+    PROBE_PHASE_DURATION_SECONDS = Gauge "goroutine_probe_phase_duration_seconds" ["phase"]
+        "How long each phase of the probe took, in seconds; a phase that did not happen, such as connecting when a connection was reused, is absent.";
+    PROFILE_SUCCESS = Gauge "goroutine_profile_success" ["profile"]
+        "Whether this profile was read whole: 1 or 0.";
+    PROFILE_SUPPORTED = Gauge "goroutine_profile_supported" ["profile"]
+        "Whether the target has this profile: 1 or 0; absent when it could not be found out.";
+    PROFILE_BODY_BYTES = Gauge "goroutine_profile_body_bytes" ["profile"]
+        "Size of the profile in bytes, as the target sent it.";
+    PROFILE_FETCH_DURATION_SECONDS = Gauge "goroutine_profile_fetch_duration_seconds" ["profile"]
+        "How long fetching the profile took, in seconds.";
+    PROFILE_TRUNCATED = Gauge "goroutine_profile_truncated" ["profile"]
+        "Whether the profile was cut short, so that its counts are too low: 1 or 0.";
+    PROFILE_DAMAGED_RECORDS = Gauge "goroutine_profile_damaged_records" ["profile"]
+        "Records of the profile that could not be read and were left out.";
+    PROFILE_TIMESTAMP_SECONDS = Gauge "goroutine_profile_timestamp_seconds" ["profile"]
+        "When the profile was read from the target, in seconds since 1970; older than the scrape means that it is repeated.";
+    GOROUTINES = Gauge "goroutine_goroutines" []
+        "All goroutines of the target, the two or three that serve the probe itself included.";
+    WAIT_REASON_GOROUTINES = Gauge "goroutine_wait_reason_goroutines" ["wait_reason"]
+        "Goroutines by what they wait for.";
+    GROUP_GOROUTINES = Gauge "goroutine_group_goroutines" ["group_id", "wait_reason", "blocking_frame", "app_frame"]
+        "Goroutines that wait for the same reason, in the same function, called from the same function of the application.";
+    GROUP_INFO = Gauge "goroutine_group_info" ["group_id", "file", "line", "entry", "created_by", "origin"]
+        "Always 1; where the goroutines of a group are in the source code. Join it on group_id.";
+    GROUPS = Gauge "goroutine_groups" []
+        "Distinct groups of goroutines in the profile.";
+    GROUPS_FOLDED = Gauge "goroutine_groups_folded" []
+        "Groups that have no series of their own.";
+    OTHER_GOROUTINES = Gauge "goroutine_other_goroutines" []
+        "Goroutines in groups that have no series of their own.";
+    LARGEST_GROUP_RATIO = Gauge "goroutine_largest_group_ratio" []
+        "Share of all goroutines that is in the largest group, 0 to 1.";
+    LEAKED_GOROUTINES = Gauge "goroutine_leaked_goroutines" []
+        "Goroutines that the Go runtime proved leaked. They are part of the total, do not add the two.";
+    GROUP_LEAKED_GOROUTINES = Gauge "goroutine_group_leaked_goroutines" ["group_id", "wait_reason", "blocking_frame", "app_frame"]
+        "Goroutines of a group that the Go runtime proved leaked.";
+    LONGEST_WAIT_SECONDS = Gauge "goroutine_longest_wait_seconds" ["wait_reason"]
+        "Longest wait by what is waited for, in seconds; Go reports whole minutes. Absent when unknown.";
+    GROUP_LONGEST_WAIT_SECONDS = Gauge "goroutine_group_longest_wait_seconds" ["group_id", "wait_reason", "blocking_frame", "app_frame"]
+        "Longest wait in a group, in seconds; Go reports whole minutes. Absent when unknown.";
+    WAITING_GOROUTINES = Gauge "goroutine_waiting_goroutines" ["wait_reason", "at_least_seconds"]
+        "Goroutines that have waited at least so long; absent where there are none. Each counts at every shorter time too, so do not sum over at_least_seconds.";
+    HIGHEST_ID = Gauge "goroutine_highest_id" []
+        "Highest goroutine id in the detailed profile of this probe. Go hands ids out in batches: use delta(), not rate().";
+    WATCH_GOROUTINES = Gauge "goroutine_watch_goroutines" ["watch"]
+        "Goroutines with any frame that matches a configured expression.";
+    LABEL_GOROUTINES = Gauge "goroutine_label_goroutines" ["key", "value"]
+        "Goroutines by the pprof labels that the configuration allows.";
+}
+
+/// What of a metric is against the naming rules of <https://prometheus.io/docs/practices/naming/> , as far as a program can
+/// tell.
+#[cfg(test)]
+pub(crate) fn problem(metric: &Metric) -> Option<&'static str> {
+    let word = |s: &str| {
+        !s.is_empty()
+            && s.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            && !s.starts_with(|c: char| c.is_ascii_digit() || c == '_')
+            && !s.ends_with('_')
+    };
+    let reserved = ["_sum", "_bucket", "_created", "_timestamp"];
+    if !word(metric.name) || !metric.name.starts_with("goroutine_") {
+        return Some("name");
+    }
+    if metric.name.ends_with("_total") != (metric.kind == Kind::Counter) {
+        return Some("only counters end in _total");
+    }
+    if reserved.iter().any(|end| metric.name.ends_with(end)) {
+        return Some("reserved ending");
+    }
+    if ["milli", "minutes", "percent"]
+        .iter()
+        .any(|unit| metric.name.contains(unit))
+    {
+        return Some("no base unit");
+    }
+    if metric
+        .labels
+        .iter()
+        .any(|l| !word(l) || ["le", "quantile", "job", "instance", "target"].contains(l))
+    {
+        return Some("label");
+    }
+    if metric
+        .labels
+        .iter()
+        .collect::<std::collections::HashSet<_>>()
+        .len()
+        != metric.labels.len()
+    {
+        return Some("a label twice");
+    }
+    if !metric.help.ends_with('.') || metric.help.contains(['\n', '\\']) {
+        return Some("help");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rules() {
+        for metric in ALL {
+            assert_eq!(problem(metric), None, "{}", metric.name);
+        }
+        let names: HashSet<_> = ALL.iter().map(|m| m.name).collect();
+        assert_eq!(names.len(), ALL.len(), "a name is used twice");
+        assert!(
+            ALL.iter().all(|m| m.kind != Kind::Histogram),
+            "families.rs writes none"
+        );
+    }
+
+    #[test]
+    fn the_rules_find_bad_names() {
+        let good = GOROUTINES;
+        let check = |metric: Metric| assert!(problem(&metric).is_some(), "{metric:?}");
+        check(Metric {
+            name: "goroutine_Goroutines",
+            ..good
+        });
+        check(Metric {
+            name: "threads",
+            ..good
+        });
+        check(Metric {
+            name: "goroutine_seen_total",
+            ..good
+        });
+        check(Metric {
+            name: "goroutine_seen",
+            kind: Kind::Counter,
+            ..good
+        });
+        check(Metric {
+            name: "goroutine_wait_milliseconds",
+            ..good
+        });
+        check(Metric {
+            labels: &["target"],
+            ..good
+        });
+        check(Metric {
+            labels: &["__name"],
+            ..good
+        });
+        check(Metric {
+            labels: &["key", "key"],
+            ..good
+        });
+        check(Metric { help: "", ..good });
+    }
+}

@@ -1,0 +1,344 @@
+//! Turns what a probe found into the text a Prometheus server reads.
+//!
+//! Two layers: [`Exposition::tally`] writes what was counted, which `inspect` needs alone, and
+//! [`Exposition::probe`] writes how the probe went around it. Pure functions of their arguments; the names are
+//! in [`metrics`]. This module never fetches and never keeps anything from one probe to the next.
+//!
+//! Source of the format: <https://prometheus.io/docs/instrumenting/exposition_formats/>, version 0.0.4.
+
+mod families;
+pub mod metrics;
+
+pub use families::{ExposeError, ExtraLabels};
+
+use std::time::{Duration, SystemTime};
+
+use crate::classify::WaitReason;
+use crate::probe::ProbeOutcome;
+use crate::tally::{Group, Selection, Tally, WAITED_MINUTES};
+use families::Families;
+
+/// The `Content-Type` of every exposition.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The label value of the goroutine profile.
+const GOROUTINE: &str = "goroutine";
+
+/// The exposition of one probe.
+///
+/// Cost: time and memory grow with the number of groups shown (about 55 + 2 N samples of some 300 bytes),
+/// not with the number of goroutines.
+///
+/// # Errors
+/// Only for a fault of the program's own.
+pub fn expose(outcome: &ProbeOutcome) -> Result<String, ExposeError> {
+    let mut exposition = Exposition::default();
+    exposition.probe(&[], outcome);
+    exposition.render()
+}
+
+/// The exposition of a profile that no probe fetched. Cost as for [`expose`].
+///
+/// # Errors
+/// Only for a fault of the program's own.
+pub fn expose_tally(tally: &Tally, selection: &Selection) -> Result<String, ExposeError> {
+    let mut exposition = Exposition::default();
+    exposition.tally(&[], tally, selection);
+    exposition.render()
+}
+
+/// Samples of any number of targets, each family written once.
+#[derive(Clone, Debug, Default)]
+pub struct Exposition {
+    families: Families,
+}
+
+impl Exposition {
+    /// Adds one probe, and what it counted. `extra` labels go on every series; each target's must differ.
+    pub fn probe(&mut self, extra: &ExtraLabels, outcome: &ProbeOutcome) {
+        let failure = outcome.failure();
+        self.add(extra, metrics::PROBE_SUCCESS, &[], flag(failure.is_none()));
+        if let Some(reason) = failure {
+            self.add(extra, metrics::PROBE_FAILURE, &[reason.as_str()], 1.0);
+        }
+        self.add(
+            extra,
+            metrics::PROBE_DURATION_SECONDS,
+            &[],
+            outcome.duration.as_secs_f64(),
+        );
+        for (phase, duration) in outcome.phases.named() {
+            self.add_known(
+                extra,
+                metrics::PROBE_PHASE_DURATION_SECONDS,
+                &[phase],
+                duration.map(seconds),
+            );
+        }
+        self.profile(extra, outcome);
+        if let Ok(report) = &outcome.result {
+            self.tally(extra, &report.tally, &report.selection);
+        }
+    }
+
+    /// Adds what was counted in one profile, however it was come by.
+    pub fn tally(&mut self, extra: &ExtraLabels, tally: &Tally, selection: &Selection) {
+        // A profile that lists leaked goroutines only says nothing about all the others.
+        if !tally.summary.leaked_only {
+            self.totals(extra, tally, selection);
+        }
+        self.waits(extra, tally);
+        self.leaks(extra, tally);
+        for group in shown(tally, selection) {
+            self.group(extra, group, tally.summary.leaked_only);
+        }
+    }
+
+    /// The text, families in the order of [`metrics::ALL`].
+    ///
+    /// # Errors
+    /// Only for a fault of the program's own.
+    pub fn render(self) -> Result<String, ExposeError> {
+        self.families.render()
+    }
+
+    /// How the goroutine profile was fetched and read.
+    fn profile(&mut self, extra: &ExtraLabels, outcome: &ProbeOutcome) {
+        let fetch = &outcome.goroutine;
+        let labels = [GOROUTINE];
+        self.add(
+            extra,
+            metrics::PROFILE_SUCCESS,
+            &labels,
+            flag(outcome.failure().is_none()),
+        );
+        self.add_known(
+            extra,
+            metrics::PROFILE_SUPPORTED,
+            &labels,
+            fetch.supported.map(flag),
+        );
+        self.add_known(
+            extra,
+            metrics::PROFILE_BODY_BYTES,
+            &labels,
+            fetch.body_bytes.map(number),
+        );
+        self.add_known(
+            extra,
+            metrics::PROFILE_FETCH_DURATION_SECONDS,
+            &labels,
+            fetch.duration.map(seconds),
+        );
+        self.add_known(
+            extra,
+            metrics::PROFILE_TRUNCATED,
+            &labels,
+            outcome.truncated().map(flag),
+        );
+        if let Ok(report) = &outcome.result {
+            self.add(
+                extra,
+                metrics::PROFILE_DAMAGED_RECORDS,
+                &labels,
+                number(report.tally.summary.damage),
+            );
+            // Without a report nothing was read, so there is no time at which it was.
+            let read_at = fetch
+                .read_at
+                .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+            self.add_known(
+                extra,
+                metrics::PROFILE_TIMESTAMP_SECONDS,
+                &labels,
+                read_at.map(seconds),
+            );
+        }
+    }
+
+    fn totals(&mut self, extra: &ExtraLabels, tally: &Tally, selection: &Selection) {
+        self.add(extra, metrics::GOROUTINES, &[], number(tally.total));
+        for (reason, &count) in WaitReason::ALL.iter().zip(&tally.wait_reasons) {
+            self.add(
+                extra,
+                metrics::WAIT_REASON_GOROUTINES,
+                &[reason.as_str()],
+                number(count),
+            );
+        }
+        self.add(extra, metrics::GROUPS, &[], count(tally.groups.len()));
+        self.add(extra, metrics::GROUPS_FOLDED, &[], count(selection.folded));
+        self.add(
+            extra,
+            metrics::OTHER_GOROUTINES,
+            &[],
+            number(selection.other),
+        );
+        // Groups come largest first. Of no goroutines at all the largest group is no share.
+        let largest = tally.groups.first().map_or(0, |group| group.goroutines);
+        let ratio = if tally.total == 0 {
+            0.0
+        } else {
+            number(largest) / number(tally.total)
+        };
+        self.add(extra, metrics::LARGEST_GROUP_RATIO, &[], ratio);
+        for (watch, goroutines) in &tally.watches {
+            self.add(
+                extra,
+                metrics::WATCH_GOROUTINES,
+                &[watch],
+                number(*goroutines),
+            );
+        }
+        for (key, value, goroutines) in &tally.labels {
+            self.add(
+                extra,
+                metrics::LABEL_GOROUTINES,
+                &[key, value],
+                number(*goroutines),
+            );
+        }
+        self.add_known(
+            extra,
+            metrics::HIGHEST_ID,
+            &[],
+            tally.highest_id.map(number),
+        );
+    }
+
+    fn waits(&mut self, extra: &ExtraLabels, tally: &Tally) {
+        for (reason, wait) in WaitReason::ALL.iter().zip(&tally.longest_waits) {
+            self.add_known(
+                extra,
+                metrics::LONGEST_WAIT_SECONDS,
+                &[reason.as_str()],
+                wait.map(seconds),
+            );
+        }
+        for (reason, waited) in WaitReason::ALL.iter().zip(&tally.waited) {
+            for (minutes, &goroutines) in WAITED_MINUTES.iter().zip(waited) {
+                let seconds = (minutes * 60).to_string();
+                if goroutines > 0 {
+                    self.add(
+                        extra,
+                        metrics::WAITING_GOROUTINES,
+                        &[reason.as_str(), &seconds],
+                        number(goroutines),
+                    );
+                }
+            }
+        }
+    }
+
+    /// The total of leaks is known from a profile of nothing else, and where the runtime has marked some.
+    fn leaks(&mut self, extra: &ExtraLabels, tally: &Tally) {
+        let leaked = if tally.summary.leaked_only {
+            Some(tally.total)
+        } else {
+            Some(tally.leaked).filter(|&leaked| leaked > 0)
+        };
+        self.add_known(extra, metrics::LEAKED_GOROUTINES, &[], leaked.map(number));
+    }
+
+    fn group(&mut self, extra: &ExtraLabels, group: &Group, leaked_only: bool) {
+        let id = group.id.to_string();
+        let labels = [
+            &*id,
+            group.wait_reason.as_str(),
+            &*group.blocking_frame,
+            &*group.app_frame,
+        ];
+        let leaked = if leaked_only {
+            group.goroutines
+        } else {
+            group.leaked
+        };
+        if !leaked_only {
+            self.add(
+                extra,
+                metrics::GROUP_GOROUTINES,
+                &labels,
+                number(group.goroutines),
+            );
+        }
+        if leaked > 0 {
+            self.add(
+                extra,
+                metrics::GROUP_LEAKED_GOROUTINES,
+                &labels,
+                number(leaked),
+            );
+        }
+        self.add_known(
+            extra,
+            metrics::GROUP_LONGEST_WAIT_SECONDS,
+            &labels,
+            group.longest_wait.map(seconds),
+        );
+        let line = if group.line == 0 {
+            String::new()
+        } else {
+            group.line.to_string()
+        };
+        let created_by = group.created_by.as_deref().unwrap_or_default();
+        let info = [
+            &*id,
+            &*group.file,
+            &*line,
+            &*group.entry,
+            created_by,
+            group.origin.as_str(),
+        ];
+        self.add(extra, metrics::GROUP_INFO, &info, 1.0);
+    }
+
+    fn add(&mut self, extra: &ExtraLabels, metric: metrics::Metric, values: &[&str], value: f64) {
+        self.families.add(extra, metric, values, value);
+    }
+
+    fn add_known(
+        &mut self,
+        extra: &ExtraLabels,
+        metric: metrics::Metric,
+        values: &[&str],
+        value: Option<f64>,
+    ) {
+        if let Some(value) = value {
+            self.add(extra, metric, values, value);
+        }
+    }
+}
+
+/// The groups chosen to have series.
+fn shown<'a>(tally: &'a Tally, selection: &'a Selection) -> impl Iterator<Item = &'a Group> {
+    selection
+        .shown
+        .iter()
+        .filter_map(|&place| tally.groups.get(place))
+}
+
+fn flag(yes: bool) -> f64 {
+    if yes { 1.0 } else { 0.0 }
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+fn count(n: usize) -> f64 {
+    u64::try_from(n).map_or(f64::INFINITY, number)
+}
+
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "samples are floating point numbers; above 2^53 the nearest one is meant"
+)]
+fn number(n: u64) -> f64 {
+    n as f64
+}
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(crate) use tests::assert_valid;

@@ -1,0 +1,123 @@
+//! The body of an answer, handed over as it arrives.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use reqwest::Response;
+use reqwest::header::CONTENT_TYPE;
+use tokio::time::timeout_at;
+
+use super::error::FetchError;
+use super::fault::Evidence;
+use super::trace::{Phase, Phases, Trace};
+
+/// A longer content type is cut: it is shown on pages and in logs.
+const MAX_CONTENT_TYPE_BYTES: usize = 128;
+
+/// An answer with status 200 whose body is still to be read. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Answer {
+    response: Response,
+    limit: u64,
+    deadline: tokio::time::Instant,
+    head_at: Instant,
+    fetched: Fetched,
+}
+
+/// What is known of a fetch, the body aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// How long everything took so far.
+    pub phases: Phases,
+    /// Bytes of the body as sent, as far as it was read.
+    pub body_bytes: u64,
+    /// `Content-Type`, cut at 128 bytes; what is not printable ASCII is replaced.
+    pub content_type: Option<String>,
+    /// Whether a connection was opened for it, as opposed to a reused one.
+    pub new_connection: bool,
+    /// Where the connection led to: the target or the proxy; nothing for a socket.
+    pub remote: Option<SocketAddr>,
+}
+
+impl Answer {
+    /// Takes over an answer whose head was judged already.
+    pub(super) fn new(
+        response: Response,
+        limit: u64,
+        deadline: tokio::time::Instant,
+        trace: &Trace,
+    ) -> Result<Self, FetchError> {
+        // A promise of more is believed; of less, the bytes are counted.
+        if response
+            .content_length()
+            .is_some_and(|length| length > limit)
+        {
+            return Err(FetchError::TooLarge { limit });
+        }
+        let content_type = response.headers().get(CONTENT_TYPE).map(|value| {
+            let bytes = value.as_bytes().iter().take(MAX_CONTENT_TYPE_BYTES);
+            bytes
+                .map(|byte| {
+                    if matches!(byte, b' '..=b'~') {
+                        char::from(*byte)
+                    } else {
+                        '?'
+                    }
+                })
+                .collect()
+        });
+        let fetched = Fetched {
+            phases: trace.phases(),
+            body_bytes: 0,
+            content_type,
+            new_connection: trace.opened_connection(),
+            remote: response.remote_addr(),
+        };
+        Ok(Self {
+            response,
+            limit,
+            deadline,
+            head_at: Instant::now(),
+            fetched,
+        })
+    }
+
+    /// The next bytes of the body, as they came; `None` at its end.
+    ///
+    /// # Errors
+    /// When the body is longer than the limit, is cut, or the deadline passes.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
+        let late = FetchError::Timeout {
+            phase: Phase::Transfer,
+        };
+        // A body that always has bytes ready would never let the timer speak.
+        if tokio::time::Instant::now() >= self.deadline {
+            return Err(late);
+        }
+        let read = timeout_at(self.deadline, self.response.chunk()).await;
+        self.fetched.phases.transfer = Some(self.head_at.elapsed());
+        let Some(chunk) = read.map_err(|_| late)?.map_err(|error| self.cut(&error))? else {
+            return Ok(None);
+        };
+        let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        self.fetched.body_bytes = self.fetched.body_bytes.saturating_add(length);
+        if self.fetched.body_bytes > self.limit {
+            return Err(FetchError::TooLarge { limit: self.limit });
+        }
+        Ok(Some(chunk))
+    }
+
+    /// What is known by now; `phases.transfer` and `body_bytes` grow with each chunk.
+    #[must_use]
+    pub fn fetched(&self) -> &Fetched {
+        &self.fetched
+    }
+
+    fn cut(&self, error: &reqwest::Error) -> FetchError {
+        FetchError::Cut {
+            received: self.fetched.body_bytes,
+            reset: Evidence::of(error).is_reset(),
+        }
+    }
+}

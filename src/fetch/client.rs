@@ -1,0 +1,120 @@
+//! reqwest clients that connect only where they are told: no redirects, retries, proxies from the environment,
+//! cookies or decompression of their own.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::{Client, ClientBuilder};
+use rustls::ClientConfig;
+
+use super::error::FetchBuildError;
+use super::spec::FetchSpec;
+use super::trace::{Pinned, TimedLayer};
+
+/// Longer than the scrape intervals in use (15 s to 60 s), so that a scrape finds the connection of the one before.
+const POOL_IDLE: Duration = Duration::from_secs(90);
+
+/// Clients for unix sockets kept at once; a machine has fewer sidecar sockets.
+const MAX_SOCKETS: usize = 64;
+
+/// What targets see in their logs.
+const USER_AGENT: &str = concat!("goroutine_exporter/", env!("CARGO_PKG_VERSION"));
+
+/// The clients of one module: one for everything over TCP, one for each unix socket.
+#[derive(Debug)]
+pub(super) struct Clients {
+    tcp: Client,
+    tls: ClientConfig,
+    http2: bool,
+    /// Oldest first.
+    sockets: Mutex<Vec<(PathBuf, Client)>>,
+}
+
+impl Clients {
+    pub(super) fn new(spec: &FetchSpec, tls: ClientConfig) -> Result<Self, FetchBuildError> {
+        let mut builder = builder(tls.clone(), spec.http2);
+        if let Some(url) = &spec.proxy {
+            builder = builder
+                .proxy(reqwest::Proxy::all(url.clone()).map_err(|_| FetchBuildError::Proxy)?);
+        }
+        Ok(Self {
+            tcp: build(builder)?,
+            tls,
+            http2: spec.http2,
+            sockets: Mutex::new(Vec::new()),
+        })
+    }
+
+    pub(super) fn tcp(&self) -> Client {
+        self.tcp.clone()
+    }
+
+    /// The client of a socket, made at first use.
+    pub(super) fn socket(&self, path: &Path) -> Result<Client, FetchBuildError> {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = sockets.iter().find(|(known, _)| known == path) {
+            return Ok(client.clone());
+        }
+        let client = build(builder(self.tls.clone(), self.http2).unix_socket(path))?;
+        if sockets.len() >= MAX_SOCKETS {
+            // Requests under way keep their clone; only its idle connection goes.
+            sockets.remove(0);
+        }
+        sockets.push((path.to_owned(), client.clone()));
+        Ok(client)
+    }
+}
+
+fn builder(tls: ClientConfig, http2: bool) -> ClientBuilder {
+    let builder = Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .pool_max_idle_per_host(1)
+        .pool_idle_timeout(POOL_IDLE)
+        .dns_resolver(Pinned)
+        .connector_layer(TimedLayer)
+        .tls_backend_preconfigured(tls);
+    if http2 { builder } else { builder.http1_only() }
+}
+
+fn build(builder: ClientBuilder) -> Result<Client, FetchBuildError> {
+    builder.build().map_err(|error| FetchBuildError::Client {
+        detail: error.without_url().to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::tls::client_config;
+
+    #[tokio::test]
+    async fn clients_of_sockets_are_kept_and_bounded() {
+        let spec = FetchSpec::default();
+        let clients = Clients::new(&spec, client_config(&spec.tls, false).unwrap()).unwrap();
+        let known = || -> Vec<PathBuf> {
+            clients
+                .sockets
+                .lock()
+                .unwrap()
+                .iter()
+                .map(|(path, _)| path.clone())
+                .collect()
+        };
+        for n in 0..MAX_SOCKETS {
+            clients
+                .socket(&PathBuf::from(format!("/run/{n}.sock")))
+                .unwrap();
+            clients.socket(Path::new("/run/0.sock")).unwrap();
+        }
+        assert_eq!(known().len(), MAX_SOCKETS);
+        clients.socket(Path::new("/run/more.sock")).unwrap();
+        assert_eq!(known().len(), MAX_SOCKETS);
+        assert!(!known().contains(&PathBuf::from("/run/0.sock")));
+        assert!(known().contains(&PathBuf::from("/run/more.sock")));
+    }
+}

@@ -1,0 +1,57 @@
+//! From the bytes of a profile to the groups with series: the part of a probe that computes. Blocking, and pure
+//! but for the state it is handed and the clock it takes durations from.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::ProbeReport;
+use crate::config::Module;
+use crate::decode::{DecodeError, decode};
+use crate::tally::{Collector, select};
+use crate::tracker::TargetState;
+
+/// What counting came to, and how long it took.
+#[derive(Debug)]
+pub struct Counted {
+    /// The counts, or why there are none.
+    pub report: Result<ProbeReport, DecodeError>,
+    /// Inflating, parsing and counting.
+    pub decode: Duration,
+    /// Grouping and choosing; absent when there was nothing to group.
+    pub classify: Option<Duration>,
+}
+
+/// Counts the goroutines in `body`.
+///
+/// Cost: one pass, memory bounded by the module's `limits.inflated_bytes` and by the number of distinct stacks.
+/// `state` is locked only while groups are chosen.
+#[must_use]
+pub fn count(body: &[u8], module: &Module, state: &Mutex<TargetState>) -> Counted {
+    let begun = Instant::now();
+    let mut collector = Collector::new(&module.rules);
+    let decoded = decode(body, &module.decode, &mut collector);
+    let decode = begun.elapsed();
+    let summary = match decoded {
+        Ok(summary) => summary,
+        Err(error) => {
+            return Counted {
+                report: Err(error),
+                decode,
+                classify: None,
+            };
+        }
+    };
+    let begun = Instant::now();
+    let tally = collector.finish(summary);
+    let selection = {
+        // A panic in the middle of a choice leaves a memory that is at worst out of date.
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        select(&tally, &module.series, &mut state.memory)
+    };
+    let classify = Some(begun.elapsed());
+    Counted {
+        report: Ok(ProbeReport { tally, selection }),
+        decode,
+        classify,
+    }
+}

@@ -1,0 +1,61 @@
+//! A report for tests of what is made from reports.
+
+use std::sync::Arc;
+
+use super::ProbeReport;
+use crate::classify::{Origin, WaitReason};
+use crate::profile::{Encoding, Summary};
+use crate::tally::{Group, GroupId, Selection, Tally, WAITED_MINUTES};
+
+fn group(id: u64, goroutines: u64) -> Group {
+    Group {
+        id: GroupId(id),
+        wait_reason: WaitReason::ChanReceive,
+        blocking_frame: Arc::from("example.com/svc.(*Pool).get"),
+        app_frame: Arc::from("example.com/svc.(*Pool).get"),
+        goroutines,
+        leaked: 0,
+        longest_wait: None,
+        file: Arc::from("svc/pool.go"),
+        line: 42,
+        entry: Arc::from("example.com/svc.serve.func1"),
+        created_by: None,
+        origin: Origin::App,
+    }
+}
+
+/// Two groups with series of their own, one folded.
+pub(crate) fn test_report() -> ProbeReport {
+    let mut wait_reasons = [0; WaitReason::ALL.len()];
+    wait_reasons[WaitReason::ChanReceive.index()] = 100;
+    let tally = Tally {
+        summary: Summary {
+            encoding: Encoding::Protobuf,
+            leaked_only: false,
+            declared_total: None,
+            truncated: false,
+            damage: 0,
+        },
+        total: 100,
+        wait_reasons,
+        longest_waits: [None; WaitReason::ALL.len()],
+        waited: [[0; WAITED_MINUTES.len()]; WaitReason::ALL.len()],
+        leaked: 0,
+        groups: vec![group(1, 80), group(2, 15), group(3, 3)],
+        unlisted: 2,
+        watches: vec![(Arc::from("maps"), 7)],
+        labels: vec![
+            (Arc::from("route"), Arc::from("/buy"), 4),
+            (Arc::from("route"), Arc::from("other"), 1),
+        ],
+        highest_id: None,
+    };
+    ProbeReport {
+        tally,
+        selection: Selection {
+            shown: vec![0, 1],
+            folded: 1,
+            other: 5,
+        },
+    }
+}

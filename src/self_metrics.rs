@@ -1,0 +1,427 @@
+//! The exporter's own metrics: counted from its start to its end, in a registry of its own.
+//!
+//! Nothing here has a label whose values come from requests: no targets, no paths, no texts of errors. What a
+//! target shows is not here but in `expose`.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry,
+};
+use prometheus::{IntGaugeVec, TextEncoder};
+
+use crate::expose::metrics::{Kind, Metric};
+use crate::failure::FailureReason;
+use crate::probe::{ProbeError, ProbeOutcome};
+
+/// From a target on the same machine to the longest a module may wait.
+const DURATION_BUCKETS: [f64; 12] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+
+/// The label value of a probe that succeeded.
+const SUCCESS: &str = "success";
+
+/// The label value of a probe whose scraper hung up.
+const CANCELED: &str = "canceled";
+
+/// The label value of a probe turned away since too many were running.
+const BUSY: &str = "busy";
+
+/// The label value of the goroutine profile.
+const GOROUTINE: &str = "goroutine";
+
+macro_rules! metrics {
+    ($($id:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(const $id: Metric = Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };)*
+
+        /// Every metric of the exporter itself, those of the process aside.
+        pub const ALL: &[Metric] = &[$($id),*];
+    };
+}
+
+metrics! {
+    BUILD_INFO = Gauge "goroutine_exporter_build_info" ["version"]
+        "Always 1, with the version of the exporter.";
+    RELOAD_SUCCESSFUL = Gauge "goroutine_exporter_config_last_reload_successful" []
+        "Whether the configuration was read without error the last time: 1 or 0.";
+    RELOAD_TIMESTAMP = Gauge "goroutine_exporter_config_last_reload_success_timestamp_seconds" []
+        "When the configuration was last read without error, in seconds since 1970.";
+    PROBES = Counter "goroutine_exporter_probes_total" ["module", "result"]
+        "Probes by module and result: success, the reason of the failure, canceled when the scraper hung up, or busy when it was turned away because too many were running. A probe of several modules counts for the first of them.";
+    PROBE_DURATION = Histogram "goroutine_exporter_probe_duration_seconds" ["module"]
+        "How long probes took that ran to their end, in seconds.";
+    PROBES_IN_FLIGHT = Gauge "goroutine_exporter_probes_in_flight" []
+        "Probes running now, those waiting for their turn included.";
+    TARGETS_REFUSED = Counter "goroutine_exporter_targets_refused_total" ["reason"]
+        "Targets that the configuration does not allow to probe, by the rule that refused them.";
+    UNKNOWN_MODULE = Counter "goroutine_exporter_unknown_module_total" []
+        "Requests for a module that is not configured.";
+    FETCHED_BYTES = Counter "goroutine_exporter_fetched_bytes_total" ["profile"]
+        "Bytes of profiles read from targets, as they sent them.";
+    DECODE_ERRORS = Counter "goroutine_exporter_decode_errors_total" ["profile"]
+        "Profiles that were fetched but could not be read whole.";
+    TRACKED_TARGETS = Gauge "goroutine_exporter_tracked_targets" []
+        "Targets of which something is remembered from one probe to the next.";
+}
+
+/// The metrics could not be set up or written; this is a fault of the program's own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the exporter's own metrics: {problem}")]
+pub struct SelfMetricsError {
+    /// What the metrics library says.
+    problem: String,
+}
+
+/// The exporter's own metrics. One for the life of the process.
+#[derive(Debug)]
+pub struct SelfMetrics {
+    registry: Registry,
+    reload_successful: IntGauge,
+    reload_timestamp: Gauge,
+    probes: IntCounterVec,
+    probe_duration: HistogramVec,
+    probes_in_flight: IntGauge,
+    targets_refused: IntCounterVec,
+    unknown_module: IntCounter,
+    fetched_bytes: IntCounter,
+    decode_errors: IntCounter,
+    tracked_targets: IntGauge,
+}
+
+/// A probe that is running. Dropping it before [`RunningProbe::finish`] counts the probe as canceled, which is
+/// what happens when the scraper hangs up.
+#[derive(Debug)]
+pub struct RunningProbe {
+    metrics: Arc<SelfMetrics>,
+    module: String,
+    finished: bool,
+}
+
+impl SelfMetrics {
+    /// All metrics at zero, those without variable labels visible at once.
+    ///
+    /// # Errors
+    /// Only for a fault of the program's own.
+    pub fn new() -> Result<Self, SelfMetricsError> {
+        let registry = Registry::new();
+        let build_info = IntGaugeVec::new(opts(BUILD_INFO), BUILD_INFO.labels)?;
+        build_info
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
+        registry.register(Box::new(build_info))?;
+        let duration = HistogramOpts::new(PROBE_DURATION.name, PROBE_DURATION.help)
+            .buckets(DURATION_BUCKETS.into());
+        let fetched_bytes = add(
+            &registry,
+            IntCounterVec::new(opts(FETCHED_BYTES), FETCHED_BYTES.labels),
+        )?;
+        let decode_errors = add(
+            &registry,
+            IntCounterVec::new(opts(DECODE_ERRORS), DECODE_ERRORS.labels),
+        )?;
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
+        Ok(Self {
+            reload_successful: add(&registry, IntGauge::with_opts(opts(RELOAD_SUCCESSFUL)))?,
+            reload_timestamp: add(&registry, Gauge::with_opts(opts(RELOAD_TIMESTAMP)))?,
+            probes: add(&registry, IntCounterVec::new(opts(PROBES), PROBES.labels))?,
+            probe_duration: add(
+                &registry,
+                HistogramVec::new(duration, PROBE_DURATION.labels),
+            )?,
+            probes_in_flight: add(&registry, IntGauge::with_opts(opts(PROBES_IN_FLIGHT)))?,
+            targets_refused: add(
+                &registry,
+                IntCounterVec::new(opts(TARGETS_REFUSED), TARGETS_REFUSED.labels),
+            )?,
+            unknown_module: add(&registry, IntCounter::with_opts(opts(UNKNOWN_MODULE)))?,
+            fetched_bytes: fetched_bytes.with_label_values(&[GOROUTINE]),
+            decode_errors: decode_errors.with_label_values(&[GOROUTINE]),
+            tracked_targets: add(&registry, IntGauge::with_opts(opts(TRACKED_TARGETS)))?,
+            registry,
+        })
+    }
+
+    /// Makes the series of these modules visible at zero, so that the first failure is a rise.
+    pub fn expect_modules<'a>(&self, modules: impl IntoIterator<Item = &'a str>) {
+        for module in modules {
+            let reasons = FailureReason::ALL.iter().map(|reason| reason.as_str());
+            for result in reasons.chain([SUCCESS, CANCELED, BUSY]) {
+                self.probes.with_label_values(&[module, result]);
+            }
+            self.duration_of(module);
+        }
+    }
+
+    /// Makes the reasons for refusing a target visible at zero.
+    pub fn expect_refusals<'a>(&self, reasons: impl IntoIterator<Item = &'a str>) {
+        for reason in reasons {
+            self.targets_refused.with_label_values(&[reason]);
+        }
+    }
+
+    /// Counts a probe as running. `module` is the first of its modules.
+    #[must_use]
+    pub fn probe_started(self: &Arc<Self>, module: &str) -> RunningProbe {
+        self.probes_in_flight.inc();
+        RunningProbe {
+            metrics: Arc::clone(self),
+            module: module.to_owned(),
+            finished: false,
+        }
+    }
+
+    /// Counts a target that may not be probed.
+    pub fn target_refused(&self, reason: &'static str) {
+        self.targets_refused.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a request for a module nobody configured.
+    pub fn unknown_module(&self) {
+        self.unknown_module.inc();
+    }
+
+    /// Counts a probe turned away since too many were running.
+    pub fn probe_rejected(&self, module: &str) {
+        self.probes.with_label_values(&[module, BUSY]).inc();
+    }
+
+    /// Notes that the configuration was read well.
+    pub fn reload_succeeded(&self, at: SystemTime) {
+        self.reload_successful.set(1);
+        let since = at
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        self.reload_timestamp.set(since.as_secs_f64());
+    }
+
+    /// Notes that the configuration could not be read; the old one stays.
+    pub fn reload_failed(&self) {
+        self.reload_successful.set(0);
+    }
+
+    /// Notes how many targets are remembered.
+    pub fn set_tracked_targets(&self, count: usize) {
+        self.tracked_targets
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// The exposition of all of it. Cost: reads `/proc/self`, which a busy machine can take milliseconds for.
+    ///
+    /// # Errors
+    /// Only for a fault of the program's own.
+    pub fn encode(&self) -> Result<String, SelfMetricsError> {
+        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+    }
+
+    fn duration_of(&self, module: &str) -> Histogram {
+        self.probe_duration.with_label_values(&[module])
+    }
+}
+
+impl RunningProbe {
+    /// Counts it as no probe at all, since the target may not be probed.
+    pub fn refuse(mut self) {
+        self.finished = true;
+    }
+
+    /// Counts the probe as what it came to.
+    pub fn finish(mut self, outcome: &ProbeOutcome) {
+        self.finished = true;
+        let metrics = &self.metrics;
+        let result = outcome.failure().map_or(SUCCESS, FailureReason::as_str);
+        metrics
+            .probes
+            .with_label_values(&[&*self.module, result])
+            .inc();
+        metrics
+            .duration_of(&self.module)
+            .observe(outcome.duration.as_secs_f64());
+        metrics
+            .fetched_bytes
+            .inc_by(outcome.goroutine.body_bytes.unwrap_or(0));
+        let unread = match &outcome.result {
+            Ok(report) => !report.is_whole(),
+            Err(error) => matches!(error, ProbeError::Decode(_) | ProbeError::Panicked),
+        };
+        if unread {
+            metrics.decode_errors.inc();
+        }
+    }
+}
+
+impl Drop for RunningProbe {
+    fn drop(&mut self) {
+        self.metrics.probes_in_flight.dec();
+        if !self.finished {
+            self.metrics
+                .probes
+                .with_label_values(&[&*self.module, CANCELED])
+                .inc();
+        }
+    }
+}
+
+impl From<prometheus::Error> for SelfMetricsError {
+    fn from(error: prometheus::Error) -> Self {
+        Self {
+            problem: error.to_string(),
+        }
+    }
+}
+
+fn opts(metric: Metric) -> Opts {
+    Opts::new(metric.name, metric.help)
+}
+
+/// Registers a collector and hands it on.
+fn add<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    made: Result<C, prometheus::Error>,
+) -> Result<C, SelfMetricsError> {
+    let collector = made?;
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::DecodeError;
+    use crate::expose::assert_valid;
+    use crate::expose::metrics::problem;
+    use crate::probe::{Phases, ProfileFetch};
+
+    fn failed(error: ProbeError, body_bytes: u64) -> ProbeOutcome {
+        ProbeOutcome {
+            target: "http://a:1".to_owned(),
+            module: "default".to_owned(),
+            started: SystemTime::UNIX_EPOCH,
+            duration: Duration::from_millis(30),
+            phases: Phases::default(),
+            goroutine: ProfileFetch {
+                body_bytes: Some(body_bytes),
+                ..ProfileFetch::default()
+            },
+            result: Err(error),
+        }
+    }
+
+    fn has(metrics: &SelfMetrics, line: &str) {
+        let text = metrics.encode().unwrap();
+        assert!(
+            text.lines().any(|l| l == line),
+            "no line {line:?} in:\n{text}"
+        );
+    }
+
+    #[test]
+    fn names_follow_the_rules() {
+        for metric in ALL {
+            assert_eq!(problem(metric), None, "{}", metric.name);
+            assert!(
+                metric.name.starts_with("goroutine_exporter_"),
+                "{}",
+                metric.name
+            );
+        }
+    }
+
+    #[test]
+    fn every_metric_of_the_table_is_written_from_the_start() {
+        let metrics = SelfMetrics::new().unwrap();
+        metrics.expect_modules(["default"]);
+        metrics.expect_refusals(["not_allowed"]);
+        let text = metrics.encode().unwrap();
+        assert_valid(&text);
+        for metric in ALL {
+            let kind = format!("{:?}", metric.kind).to_lowercase();
+            assert!(
+                text.contains(&format!("# TYPE {} {kind}\n", metric.name)),
+                "{} in:\n{text}",
+                metric.name
+            );
+        }
+        if cfg!(target_os = "linux") {
+            assert!(text.contains("process_open_fds "), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_finished_probe_is_counted_by_its_result() {
+        let metrics = Arc::new(SelfMetrics::new().unwrap());
+        let running = metrics.probe_started("default");
+        has(&metrics, "goroutine_exporter_probes_in_flight 1");
+        running.finish(&failed(DecodeError::TooLarge { limit: 9 }.into(), 100));
+        has(&metrics, "goroutine_exporter_probes_in_flight 0");
+        has(
+            &metrics,
+            r#"goroutine_exporter_probes_total{module="default",result="too_large"} 1"#,
+        );
+        has(
+            &metrics,
+            r#"goroutine_exporter_probe_duration_seconds_count{module="default"} 1"#,
+        );
+        has(
+            &metrics,
+            r#"goroutine_exporter_fetched_bytes_total{profile="goroutine"} 100"#,
+        );
+        has(
+            &metrics,
+            r#"goroutine_exporter_decode_errors_total{profile="goroutine"} 1"#,
+        );
+        let canceled = r#"result="canceled"} "#;
+        assert!(!metrics.encode().unwrap().contains(canceled));
+    }
+
+    #[test]
+    fn a_dropped_probe_is_counted_as_canceled() {
+        let metrics = Arc::new(SelfMetrics::new().unwrap());
+        drop(metrics.probe_started("default"));
+        has(&metrics, "goroutine_exporter_probes_in_flight 0");
+        has(
+            &metrics,
+            r#"goroutine_exporter_probes_total{module="default",result="canceled"} 1"#,
+        );
+    }
+
+    #[test]
+    fn a_failed_reload_keeps_the_time_of_the_last_good_one() {
+        let metrics = SelfMetrics::new().unwrap();
+        metrics.reload_succeeded(SystemTime::UNIX_EPOCH + Duration::from_secs(1000));
+        metrics.reload_failed();
+        has(
+            &metrics,
+            "goroutine_exporter_config_last_reload_successful 0",
+        );
+        has(
+            &metrics,
+            "goroutine_exporter_config_last_reload_success_timestamp_seconds 1000",
+        );
+    }
+
+    #[test]
+    fn refusals_and_unknown_modules() {
+        let metrics = SelfMetrics::new().unwrap();
+        metrics.target_refused("not_allowed");
+        metrics.unknown_module();
+        metrics.probe_rejected("default");
+        metrics.set_tracked_targets(3);
+        has(
+            &metrics,
+            r#"goroutine_exporter_targets_refused_total{reason="not_allowed"} 1"#,
+        );
+        has(&metrics, "goroutine_exporter_unknown_module_total 1");
+        has(
+            &metrics,
+            r#"goroutine_exporter_probes_total{module="default",result="busy"} 1"#,
+        );
+        has(&metrics, "goroutine_exporter_tracked_targets 3");
+    }
+}

@@ -1,0 +1,99 @@
+//! What operators and orchestrators ask for: the exporter's own metrics, its configuration, its health, a reload.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use super::answer;
+use super::landing::{Landing, StaticRow, not_found};
+use super::state::App;
+
+/// `/metrics`: the exporter's own, never a fetch.
+pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    app.metrics
+        .set_tracked_targets(app.tracker.count(Instant::now()));
+    match app.metrics.encode() {
+        Ok(text) => answer::exposition(&headers, text),
+        Err(error) => answer::internal(&error),
+    }
+}
+
+/// `/config`: the configuration in force, secrets hidden.
+pub(super) async fn config(State(app): State<Arc<App>>) -> Response {
+    answer::text(StatusCode::OK, &app.live().config.render())
+}
+
+/// `/-/healthy`: answers as long as the process does.
+pub(super) async fn healthy() -> Response {
+    answer::text(StatusCode::OK, "goroutine_exporter is healthy.")
+}
+
+/// `/-/ready`: a configuration is in force from before the first connection on.
+pub(super) async fn ready() -> Response {
+    answer::text(StatusCode::OK, "goroutine_exporter is ready.")
+}
+
+/// `POST /-/reload`.
+pub(super) async fn reload(State(app): State<Arc<App>>) -> Response {
+    if !app.options.enable_lifecycle {
+        let sentence = "reloading over HTTP is off; start the exporter with --web.enable-lifecycle, or send it SIGHUP";
+        return answer::text(StatusCode::FORBIDDEN, sentence);
+    }
+    // A reload that was begun is finished whoever hangs up, so it is not bound to this request.
+    match tokio::task::spawn_blocking(move || app.reload()).await {
+        Ok(Ok(())) => answer::text(StatusCode::OK, "configuration reloaded"),
+        Ok(Err(error)) => answer::text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &format!("configuration not reloaded, the old one stays in force: {error}"),
+        ),
+        Err(error) => answer::internal(&error),
+    }
+}
+
+/// `/`.
+pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
+    let live = app.live();
+    let names: Vec<String> = live
+        .config
+        .targets()
+        .iter()
+        .map(|target| target.target.to_string())
+        .collect();
+    let last = app.history.latest(names.iter().map(String::as_str));
+    let rows = live.config.targets().iter().zip(&names).zip(last);
+    let page = Landing {
+        base: &app.options.base,
+        modules: live
+            .config
+            .modules()
+            .keys()
+            .map(|name| name.as_str())
+            .collect(),
+        targets: rows
+            .map(|((target, name), last)| StaticRow {
+                target: name,
+                module: target.module.as_str(),
+                last,
+            })
+            .collect(),
+        recent: app.history.entries(),
+        now: SystemTime::now(),
+    };
+    answer::page(StatusCode::OK, page.render())
+}
+
+/// Every other path.
+pub(super) async fn unknown(State(app): State<Arc<App>>) -> Response {
+    answer::page(StatusCode::NOT_FOUND, not_found(&app.options.base))
+}
+
+/// A known path with another method.
+pub(super) async fn wrong_method() -> Response {
+    answer::text(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path is not served with this method",
+    )
+}

@@ -1,0 +1,87 @@
+//! The forms an answer can take: a sentence, an exposition, a page.
+
+use axum::body::Body;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use maud::Markup;
+
+use super::encoding::{gzip, wants_gzip};
+use super::landing;
+use super::request::RequestError;
+use crate::expose;
+
+const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const EXPOSITION: HeaderValue = HeaderValue::from_static(expose::CONTENT_TYPE);
+
+/// Plain text; a line end is put behind it.
+pub(super) fn text(status: StatusCode, text: &str) -> Response {
+    let text = format!("{}\n", text.trim_end());
+    (status, [(CONTENT_TYPE, PLAIN)], text).into_response()
+}
+
+/// Metrics in the text format, compressed where the scraper accepts it.
+pub(super) fn exposition(request: &HeaderMap, text: String) -> Response {
+    let packed = wants_gzip(request, text.len())
+        .then(|| gzip(text.as_bytes()))
+        .flatten();
+    let mut response = match packed {
+        Some(packed) => {
+            let encoding = [(CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
+            (encoding, Body::from(packed)).into_response()
+        }
+        None => Body::from(text).into_response(),
+    };
+    response.headers_mut().insert(CONTENT_TYPE, EXPOSITION);
+    response
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    response
+}
+
+/// A page.
+pub(super) fn page(status: StatusCode, page: Markup) -> Response {
+    (status, [(CONTENT_TYPE, HTML)], page.into_string()).into_response()
+}
+
+/// The exporter has as much to do as it may have.
+pub(super) fn busy() -> Response {
+    let mut response = text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too many probes are running; --web.max-requests and probes.total bound them",
+    );
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// A fault of the exporter's own; the log says more than the answer.
+pub(super) fn internal(error: &dyn std::error::Error) -> Response {
+    tracing::error!(%error, "an answer could not be written");
+    text(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the answer could not be written; the exporter's log says why",
+    )
+}
+
+/// Headers every answer carries: nothing here is to be framed, sniffed, cached, or told to other sites.
+pub(super) async fn harden(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CONTENT_SECURITY_POLICY, landing::CONTENT_POLICY.clone());
+    response
+}
+
+impl IntoResponse for RequestError {
+    fn into_response(self) -> Response {
+        text(StatusCode::BAD_REQUEST, &self.to_string())
+    }
+}

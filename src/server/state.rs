@@ -1,0 +1,228 @@
+//! What all requests share: the configuration in force with what was built from it, and what outlives it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+use tracing::{info, warn};
+
+use crate::config::{Config, ConfigError, ConfigHandle, ModuleName, ProbeLimits};
+use crate::fetch::{FetchBuildError, Fetcher};
+use crate::history::History;
+use crate::policy::{Defaults, Policy, RefusalReason};
+use crate::probe::Gate;
+use crate::self_metrics::{SelfMetrics, SelfMetricsError};
+use crate::target::Target;
+use crate::tracker::{Tracker, TrackerLimits};
+
+/// What the command line says about serving.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServeOptions {
+    /// Whether `POST /-/reload` works.
+    pub enable_lifecycle: bool,
+    /// Whether any target may be probed, where the configuration has no `allow`.
+    pub allow_any_target: bool,
+    /// Whether every address the exporter listens on is loopback.
+    pub listens_on_loopback: bool,
+    /// Requests that probe, at once, at most.
+    pub max_requests: usize,
+    /// What to leave of the scraper's patience for the way back.
+    pub timeout_offset: Duration,
+    /// Recent probes to keep.
+    pub history_limit: usize,
+    /// The path under which users reach the exporter, with a slash at its end; empty when they reach it directly.
+    pub base: String,
+}
+
+/// The exporter, apart from its sockets.
+#[derive(Debug)]
+pub struct App {
+    pub(super) options: ServeOptions,
+    pub(super) metrics: Arc<SelfMetrics>,
+    pub(super) history: History,
+    pub(super) tracker: Tracker,
+    pub(super) requests: Arc<Semaphore>,
+    handle: ConfigHandle,
+    live: ArcSwap<Live>,
+    /// Held while a configuration is put in force: one at a time.
+    reloading: Mutex<()>,
+}
+
+/// A configuration and everything built from it. A request takes one and keeps it to its end.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) config: Arc<Config>,
+    pub(super) policy: Policy,
+    pub(super) gate: Arc<Gate>,
+    fetchers: BTreeMap<ModuleName, Fetcher>,
+}
+
+/// Why a configuration cannot be put in force.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The file cannot be read or is wrong.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// What a module says about HTTP cannot be used, such as a missing certificate.
+    #[error("modules.{module}.http: {error}")]
+    Module {
+        /// The module.
+        module: ModuleName,
+        /// What is wrong.
+        error: FetchBuildError,
+    },
+    /// A fault of the program's own.
+    #[error(transparent)]
+    Metrics(#[from] SelfMetricsError),
+}
+
+impl App {
+    /// The exporter with the configuration in `handle` in force.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used.
+    pub fn new(
+        handle: ConfigHandle,
+        options: ServeOptions,
+        now: SystemTime,
+    ) -> Result<Arc<Self>, StartError> {
+        let config = handle.current();
+        let metrics = SelfMetrics::new()?;
+        let live = Live::build(config, &options, None)?;
+        metrics.expect_refusals(RefusalReason::ALL.iter().map(|reason| reason.as_str()));
+        metrics.expect_modules(live.config.modules().keys().map(ModuleName::as_str));
+        metrics.reload_succeeded(now);
+        Ok(Arc::new(Self {
+            history: History::new(options.history_limit),
+            tracker: Tracker::new(tracker_limits(live.config.probes())),
+            requests: Arc::new(Semaphore::new(
+                options.max_requests.clamp(1, Semaphore::MAX_PERMITS),
+            )),
+            metrics: Arc::new(metrics),
+            live: ArcSwap::from_pointee(live),
+            handle,
+            options,
+            reloading: Mutex::new(()),
+        }))
+    }
+
+    /// Reads the configuration again and puts it in force, or keeps the old one and says why. Reads files, so
+    /// it blocks for that long.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used.
+    pub fn reload(&self) -> Result<(), StartError> {
+        let _one_at_a_time = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let reloaded = self.handle.reload().map_err(StartError::from);
+        self.put_in_force(reloaded.map(Some))
+    }
+
+    /// The same when the file has changed since it was last read, and nothing otherwise.
+    ///
+    /// # Errors
+    /// As [`App::reload`], once for each change.
+    pub fn reload_if_changed(&self) -> Result<(), StartError> {
+        let _one_at_a_time = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let reloaded = self.handle.reload_if_changed().map_err(StartError::from);
+        self.put_in_force(reloaded)
+    }
+
+    /// The configuration in force.
+    pub(super) fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    fn put_in_force(
+        &self,
+        reloaded: Result<Option<Arc<Config>>, StartError>,
+    ) -> Result<(), StartError> {
+        let built = match reloaded {
+            Ok(None) => return Ok(()),
+            Ok(Some(config)) => Live::build(config, &self.options, Some(&self.live())),
+            Err(error) => Err(error),
+        };
+        match built {
+            Ok(live) => {
+                self.metrics
+                    .expect_modules(live.config.modules().keys().map(ModuleName::as_str));
+                self.tracker
+                    .set_limits(tracker_limits(live.config.probes()), Instant::now());
+                self.live.store(Arc::new(live));
+                self.metrics.reload_succeeded(SystemTime::now());
+                info!("configuration reloaded");
+                Ok(())
+            }
+            Err(error) => {
+                self.metrics.reload_failed();
+                warn!(%error, "configuration not reloaded, the old one stays in force");
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Live {
+    /// Builds everything a configuration needs. The places of probes that are running are kept from `before`
+    /// when their number stays the same.
+    fn build(
+        config: Arc<Config>,
+        options: &ServeOptions,
+        before: Option<&Self>,
+    ) -> Result<Self, StartError> {
+        let targets: Vec<Target> = config
+            .targets()
+            .iter()
+            .map(|target| target.target.clone())
+            .collect();
+        let defaults = Defaults {
+            targets: &targets,
+            listens_on_loopback: options.listens_on_loopback && config.allow().is_none(),
+            any_target: options.allow_any_target && config.allow().is_none(),
+        };
+        let policy = Policy::new(config.allow().unwrap_or_default().to_vec(), &defaults);
+        let mut fetchers = BTreeMap::new();
+        for (name, module) in config.modules() {
+            let fetcher = Fetcher::new(&module.fetch).map_err(|error| StartError::Module {
+                module: name.clone(),
+                error,
+            })?;
+            fetchers.insert(name.clone(), fetcher);
+        }
+        let probes = config.probes();
+        let kept = before.filter(|live| {
+            let old = live.config.probes();
+            (old.total, old.per_target) == (probes.total, probes.per_target)
+        });
+        let gate = kept.map_or_else(
+            || Arc::new(Gate::new(probes.total, probes.per_target)),
+            |live| Arc::clone(&live.gate),
+        );
+        Ok(Self {
+            config,
+            policy,
+            gate,
+            fetchers,
+        })
+    }
+
+    /// How requests of a module are made; every module of the configuration has one.
+    pub(super) fn fetcher(&self, module: &ModuleName) -> Option<&Fetcher> {
+        self.fetchers.get(module)
+    }
+}
+
+fn tracker_limits(probes: ProbeLimits) -> TrackerLimits {
+    TrackerLimits {
+        targets: probes.tracked_targets,
+        forget_after: probes.forget_after,
+    }
+}

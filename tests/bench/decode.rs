@@ -1,0 +1,129 @@
+//! How fast profiles are read and counted: `cargo bench --bench decode`.
+//!
+//! Every figure is for decode, classify and count together, as a probe does them, on one core. `inflate_only` is the
+//! floor for a compressed protobuf. Figures of one run compare; those of two runs on a shared machine do not.
+
+#![expect(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a benchmark"
+)]
+
+mod dumps;
+
+use std::io::Read as _;
+
+use divan::counter::BytesCount;
+use dumps::{DEEP, MANY, SHALLOW, Shape};
+use goroutine_exporter::classify::Rules;
+use goroutine_exporter::decode::{self, Decoder, Limits};
+use goroutine_exporter::tally::{Collector, Tally};
+
+const LIMITS: Limits = Limits {
+    inflated_bytes: 256 << 20,
+};
+/// As a socket delivers.
+const PIECE_BYTES: usize = 64 << 10;
+
+fn main() {
+    divan::main();
+}
+
+fn stream(body: &[u8]) -> Tally {
+    let mut collector = Collector::new(&Rules::default());
+    let mut decoder = Decoder::new(&LIMITS);
+    for piece in body.chunks(PIECE_BYTES) {
+        decoder.push(piece, &mut collector).unwrap();
+    }
+    let summary = decoder.finish(&mut collector).unwrap();
+    collector.finish(summary)
+}
+
+#[divan::bench(args = [("deep", DEEP), ("many", MANY), ("shallow", SHALLOW)], sample_count = 10)]
+fn debug2(bencher: divan::Bencher<'_, '_>, (_, shape): (&str, Shape)) {
+    let body = dumps::debug2(shape);
+    bencher.counter(BytesCount::new(body.len())).bench(|| {
+        let tally = stream(divan::black_box(&body));
+        assert_eq!(
+            (tally.total, tally.summary.damage),
+            (shape.goroutines as u64, 0)
+        );
+        tally
+    });
+}
+
+#[divan::bench(sample_count = 5)]
+fn debug1_all_distinct(bencher: divan::Bencher<'_, '_>) {
+    let shape = Shape {
+        goroutines: 100_000,
+        depth: 12,
+        stacks: 100_000,
+        labels: true,
+    };
+    let body = dumps::debug1(shape);
+    bencher.counter(BytesCount::new(body.len())).bench(|| {
+        let tally = stream(divan::black_box(&body));
+        assert_eq!(tally.total, 100_000);
+        tally
+    });
+}
+
+const DISTINCT: Shape = Shape {
+    goroutines: 100_000,
+    depth: 12,
+    stacks: 100_000,
+    labels: true,
+};
+const PATHS: Shape = Shape {
+    goroutines: 100_000,
+    depth: 12,
+    stacks: 200,
+    labels: true,
+};
+const FEW: Shape = Shape {
+    goroutines: 2_000,
+    depth: 20,
+    stacks: 2_000,
+    labels: false,
+};
+const ORDINARY: Shape = Shape {
+    goroutines: 50,
+    depth: 12,
+    stacks: 50,
+    labels: false,
+};
+const PROTOBUFS: [(&str, Shape); 4] = [
+    ("100k_distinct", DISTINCT),
+    ("100k_over_200", PATHS),
+    ("2k", FEW),
+    ("50", ORDINARY),
+];
+
+#[divan::bench(args = PROTOBUFS, sample_count = 20)]
+fn protobuf(bencher: divan::Bencher<'_, '_>, (_, shape): (&str, Shape)) {
+    let raw = dumps::protobuf(shape);
+    let body = dumps::gzip(&raw);
+    bencher.counter(BytesCount::new(raw.len())).bench(|| {
+        let mut collector = Collector::new(&Rules::default());
+        let summary = decode::decode(divan::black_box(&body), &LIMITS, &mut collector).unwrap();
+        let tally = collector.finish(summary);
+        assert_eq!(tally.total, shape.goroutines as u64);
+        tally
+    });
+}
+
+#[divan::bench(args = PROTOBUFS, sample_count = 20)]
+fn inflate_only(bencher: divan::Bencher<'_, '_>, (_, shape): (&str, Shape)) {
+    let raw = dumps::protobuf(shape);
+    let body = dumps::gzip(&raw);
+    bencher.counter(BytesCount::new(raw.len())).bench(|| {
+        let mut inflated = Vec::new();
+        #[expect(clippy::disallowed_types, reason = "the floor to compare with")]
+        flate2::bufread::GzDecoder::new(divan::black_box(&body[..]))
+            .read_to_end(&mut inflated)
+            .unwrap();
+        assert_eq!(inflated.len(), raw.len());
+        inflated
+    });
+}
