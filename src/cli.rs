@@ -144,8 +144,8 @@ pub struct ServeArgs {
     )]
     pub web_enable_lifecycle: bool,
 
-    /// Probe any target a request names; link-local, multicast and unspecified
-    /// addresses and unix sockets still need an entry in `allow`
+    /// Probe any address a request names, where the configuration has no `allow`;
+    /// link-local, multicast and unspecified addresses stay closed
     #[arg(
         long = "web.allow-any-target",
         env = "GOROUTINE_EXPORTER_WEB_ALLOW_ANY_TARGET",

@@ -54,7 +54,7 @@ module default
 
 probes may go to
   this machine's loopback, while the exporter listens on loopback only
-  any other address with --web.allow-any-target
+  any address with --web.allow-any-target
 never, unless a cidr entry is written for them: link-local (cloud metadata), multicast,
 unspecified and broadcast addresses
 ";
@@ -132,7 +132,6 @@ probes may go to
   whatever *.svc.cluster.local resolves to, any port
   unix sockets below /run/apps/
   the unix socket /run/other.sock
-  any other address with --web.allow-any-target
 never, unless a cidr entry is written for them: link-local (cloud metadata), multicast,
 unspecified and broadcast addresses
 
@@ -221,7 +220,7 @@ fn many_targets_are_counted() {
         "{text}"
     );
     assert!(
-        text.contains("probes may go to\n  the static targets\n  any other"),
+        text.contains("probes may go to\n  the static targets\n  nothing else: allow is empty\n"),
         "{text}"
     );
 }
