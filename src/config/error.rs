@@ -43,7 +43,7 @@ pub struct ConfigError {
     /// Which key; empty for faults of the file as a whole.
     pub key: KeyPath,
     /// What is wrong.
-    pub fault: Fault,
+    pub fault: Box<Fault>,
     /// What would help, in one line.
     pub hint: Option<String>,
 }
@@ -286,7 +286,7 @@ impl ConfigError {
             file: None,
             position: None,
             key,
-            fault,
+            fault: Box::new(fault),
             hint: None,
         }
     }

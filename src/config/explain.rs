@@ -65,9 +65,9 @@ fn written_path(path: &[Segment]) -> String {
     let mut text = String::new();
     for segment in path {
         match segment {
-            Segment::Index(index) => text.push_str(&format!("[{index}]")),
+            Segment::Index(index) => text.extend(["[", &index.to_string(), "]"]),
             Segment::Key(key) if text.is_empty() => text.push_str(key),
-            Segment::Key(key) => text.push_str(&format!(".{key}")),
+            Segment::Key(key) => text.extend([".", key]),
         }
     }
     text.push_str(": ");
@@ -110,7 +110,7 @@ fn wrong_kind(message: &str) -> Option<(Fault, Option<String>)> {
     Some((fault, hint.map(str::to_owned)))
 }
 
-/// The kind of value behind serde's description of it: "integer" for its "integer `5`".
+/// The kind of value that serde describes in these words.
 fn kind(found: &str) -> &'static str {
     let kinds = [
         ("integer `-", "a negative number"),

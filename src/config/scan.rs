@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     fn fault(text: &str) -> Option<(Fault, Option<Position>)> {
-        scan(text).err().map(|error| (error.fault, error.position))
+        scan(text).err().map(|error| (*error.fault, error.position))
     }
 
     #[test]
