@@ -1,1 +1,42 @@
-fn main() {}
+//! The program: reads its arguments, runs what they ask for, says what went wrong.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use goroutine_exporter::cli::{self, Command};
+use goroutine_exporter::commands::{check, demo, inspect, serve};
+
+fn main() -> ExitCode {
+    let mut out = io::stdout().lock();
+    let done = match cli::parse() {
+        Command::Serve(arguments) if arguments.config_check => {
+            return exit(check::run(arguments.config_file.as_deref(), &mut out));
+        }
+        Command::Serve(arguments) => {
+            drop(out);
+            serve::run(&arguments)
+        }
+        Command::Inspect(arguments) => inspect::run(&arguments, &mut out),
+        Command::Check(arguments) => {
+            return exit(check::run(arguments.config_file.as_deref(), &mut out));
+        }
+        Command::Demo(arguments) => {
+            drop(out);
+            demo::run(&arguments, &mut io::stdout())
+        }
+    };
+    exit(done.map(|()| 0))
+}
+
+/// The exit status of a command that ended: its own, or 1 and a line on standard error.
+fn exit(done: Result<u8, impl Into<anyhow::Error>>) -> ExitCode {
+    match done.map_err(Into::into) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) if inspect::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to tell it to when standard error is gone.
+            drop(writeln!(io::stderr(), "goroutine_exporter: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -157,22 +157,26 @@ fn is_stdlib(package: &[u8], file: &[u8]) -> bool {
     // The linker names some of the runtime's functions into other packages (time.Sleep, sync.runtime_Semacquire,
     // reflect.chanrecv), so any directory of GOROOT will do for a reserved name.
     let trimmed =
-        !directory.starts_with(b"/") && !directory.contains(&b':') && !contains(directory, b"@");
+        !directory.starts_with(b"/") && !directory.contains(&b':') && !directory.contains(&b'@');
     let in_goroot = directory
         .strip_suffix(package)
         .is_some_and(|root| root.ends_with(b"/src/"));
-    trimmed
-        || in_goroot
-        || contains(directory, b"/src/runtime")
-        || contains(directory, b"/src/internal/")
+    trimmed || in_goroot || contains(file, b"/src/runtime/") || contains(file, b"/src/internal/")
 }
 
 /// Where the path inside a module cache directory begins: after `name@v1.2.3/`.
 fn module_version_end(file: &[u8]) -> Option<usize> {
-    let at = memchr::memmem::rfind(file, b"@v")?;
-    let slash = file.get(at..)?.iter().position(|&byte| byte == b'/')?;
-    let digit = file.get(at + 2).is_some_and(u8::is_ascii_digit);
-    digit.then_some(at + slash + 1)
+    let mut before = file;
+    while let Some(at) = memchr::memrchr(b'@', before) {
+        if let Some([b'v', digit, rest @ ..]) = file.get(at + 1..)
+            && digit.is_ascii_digit()
+            && let Some(slash) = memchr::memchr(b'/', rest)
+        {
+            return Some(at + 3 + slash + 1);
+        }
+        before = file.get(..at)?;
+    }
+    None
 }
 
 fn cut_vendor(path: &[u8]) -> &[u8] {
@@ -247,8 +251,13 @@ fn until(bytes: &[u8], stop: impl Fn(u8) -> bool) -> &[u8] {
     bytes.get(..end).unwrap_or_default()
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    memchr::memmem::find(haystack, needle).is_some()
+/// Whether a path has these whole elements, given with both their slashes. Paths are short: a search that sets
+/// nothing up is the fastest.
+fn contains(path: &[u8], elements: &[u8]) -> bool {
+    memchr::memchr_iter(b'/', path).any(|slash| {
+        path.get(slash..)
+            .is_some_and(|rest| rest.starts_with(elements))
+    })
 }
 
 #[cfg(test)]

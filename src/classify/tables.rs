@@ -177,6 +177,10 @@ pub(super) enum Role {
 /// Source: the callers of gopark and semacquire in Go's runtime/{chan,select,sema,netpoll,time,coro,trace}.go,
 /// and sync/*.go, Go 1.19 to 1.27.
 pub(super) fn role(function: &[u8]) -> Role {
+    // Nearly all functions of an application are none of these: told by their first byte.
+    if !matches!(function.first(), Some(b'i' | b'o' | b'r' | b's' | b't')) {
+        return Role::None;
+    }
     match function {
         b"runtime.gopark" => Role::Park,
         b"runtime.goparkunlock" => Role::ParkUnlock,

@@ -1,4 +1,7 @@
-//! One file for each subcommand; each wires what the rest of the library does and prints for people.
+//! One file for each command: each takes what was typed, calls the library and says how it went.
 
+pub mod check;
+pub mod demo;
+pub mod inspect;
 pub mod log;
 pub mod serve;

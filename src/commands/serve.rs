@@ -31,17 +31,22 @@ pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
     runtime
         .context("the runtime cannot be started")?
         .block_on(async {
-            let mut terminate = signal(SignalKind::terminate())?;
-            let mut interrupt = signal(SignalKind::interrupt())?;
+            let stop = signalled()?;
             let hangup = signal(SignalKind::hangup())?;
-            let stop = async move {
-                tokio::select! {
-                    _ = terminate.recv() => info!(signal = "SIGTERM", "stopping"),
-                    _ = interrupt.recv() => info!(signal = "SIGINT", "stopping"),
-                }
-            };
             serve_until(arguments, hangup, stop).await
         })
+}
+
+/// Ends when the process is told to: SIGTERM or SIGINT.
+pub(super) fn signalled() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => info!(signal = "SIGTERM", "stopping"),
+            _ = interrupt.recv() => info!(signal = "SIGINT", "stopping"),
+        }
+    })
 }
 
 /// Listens, then answers until `stop` ends and the requests in flight are answered.
@@ -139,7 +144,7 @@ fn targets(texts: &[String]) -> anyhow::Result<Vec<Target>> {
 }
 
 /// Binds every address, or none.
-async fn listen(addresses: &[ListenAddress]) -> anyhow::Result<Vec<TcpListener>> {
+pub(super) async fn listen(addresses: &[ListenAddress]) -> anyhow::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     for address in addresses {
         let bound = match address {

@@ -6,6 +6,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
+/// Characters of a key or a value that an error repeats, at most: errors are one line of a log.
+const SHOWN_CHARS: usize = 80;
+
 /// A place in the configuration by its keys: `modules.default.limits.groups`, `targets[0].url`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyPath(Vec<Segment>);
@@ -103,7 +106,7 @@ pub enum Fault {
     #[error("required, but missing")]
     Missing,
     /// A value that cannot be used.
-    #[error("expected {expected}, found {found:?}")]
+    #[error("expected {expected}, found {:?}", Cut(found))]
     Invalid {
         /// What is expected.
         expected: &'static str,
@@ -141,13 +144,13 @@ pub enum Fault {
         other: &'static str,
     },
     /// A key that does nothing without another.
-    #[error("needs {other} too")]
+    #[error("needs {other}")]
     Needs {
         /// The other one.
         other: &'static str,
     },
     /// The same thing twice in a list.
-    #[error("{what} is given twice, first in {first}")]
+    #[error("{} is given twice, first in {first}", Cut(what))]
     Repeated {
         /// What.
         what: String,
@@ -155,7 +158,7 @@ pub enum Fault {
         first: KeyPath,
     },
     /// A module that is not configured.
-    #[error("there is no module {name:?}")]
+    #[error("there is no module {:?}", Cut(name))]
     UnknownModule {
         /// The name.
         name: String,
@@ -172,6 +175,16 @@ pub enum Fault {
         /// Its words, on one line.
         problem: String,
     },
+}
+
+impl Fault {
+    /// A value that cannot be used.
+    pub(super) fn invalid(expected: &'static str, found: impl Into<String>) -> Self {
+        Self::Invalid {
+            expected,
+            found: found.into(),
+        }
+    }
 }
 
 impl KeyPath {
@@ -228,14 +241,40 @@ impl fmt::Display for KeyPath {
                         f.write_str(".")?;
                     }
                     if plain(key) {
-                        f.write_str(key)?
+                        write!(f, "{}", Cut(key))?;
                     } else {
-                        write!(f, "{key:?}")?
+                        write!(f, "{:?}", Cut(key))?;
                     }
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Text of the configuration, cut to its first [`SHOWN_CHARS`] characters.
+struct Cut<'a>(&'a str);
+
+impl Cut<'_> {
+    fn head(&self) -> (&str, &'static str) {
+        match self.0.char_indices().nth(SHOWN_CHARS) {
+            Some((end, _)) => (self.0.get(..end).unwrap_or_default(), "..."),
+            None => (self.0, ""),
+        }
+    }
+}
+
+impl fmt::Display for Cut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (head, dots) = self.head();
+        write!(f, "{head}{dots}")
+    }
+}
+
+impl fmt::Debug for Cut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (head, dots) = self.head();
+        write!(f, "{head:?}{dots}")
     }
 }
 
@@ -307,6 +346,12 @@ mod tests {
         );
         check(root.key("modules").key("a\nb"), "modules.\"a\\nb\"");
         check(root.key(""), "\"\"");
+        check(root.key("ü".repeat(80)), &format!("\"{}\"", "ü".repeat(80)));
+        check(
+            root.key("ü".repeat(81)),
+            &format!("\"{}\"...", "ü".repeat(80)),
+        );
+        check(root.key("x".repeat(81)), &format!("{}...", "x".repeat(80)));
     }
 
     #[test]

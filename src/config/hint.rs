@@ -147,9 +147,34 @@ fn distance(one: &str, other: &str) -> usize {
     before.last().copied().unwrap_or_default()
 }
 
+/// The keys whose homes are known.
+#[cfg(test)]
+pub(super) fn known_keys() -> impl Iterator<Item = &'static str> {
+    HOMES.iter().map(|(key, _)| *key)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::{Config, Fault};
     use super::*;
+
+    #[test]
+    fn keys_belong_where_the_hint_says() {
+        for (key, home) in HOMES {
+            // An empty value is accepted wherever the key is.
+            let path: Vec<&str> = home
+                .split('.')
+                .filter(|step| *step != "the top level")
+                .collect();
+            let open: String = path.iter().map(|step| format!("{step}: {{")).collect();
+            let yaml = format!("{{{open}{key}: {}}}", "}".repeat(path.len()));
+            let fault = Config::from_yaml(&yaml).err().map(|error| error.fault);
+            assert!(
+                !matches!(fault, Some(Fault::UnknownKey | Fault::Syntax { .. })),
+                "{yaml}: {fault:?}"
+            );
+        }
+    }
 
     #[test]
     fn distance_counts_letters() {

@@ -116,10 +116,7 @@ fn basic_auth(block: &Block<'_>, raw: RawBasicAuth) -> Result<Auth, ConfigError>
 fn authorization(block: &Block<'_>, raw: RawAuthorization) -> Result<Auth, ConfigError> {
     let scheme = raw.scheme.unwrap_or_else(|| "Bearer".to_owned());
     if scheme.eq_ignore_ascii_case("basic") {
-        let fault = Fault::Invalid {
-            expected: "another type than basic",
-            found: scheme,
-        };
+        let fault = Fault::invalid("another type than basic", scheme);
         return Err(block
             .fault("type", fault)
             .hint("write basic_auth: { username: ..., password: ... }"));
@@ -155,29 +152,20 @@ fn headers(
     block: &Block<'_>,
     UniqueMap(raw): UniqueMap<RawHeader>,
 ) -> Result<Vec<(String, Secret)>, ConfigError> {
+    let given = |raw: &RawHeader| raw.values.len() + raw.secrets.len() + raw.files.len();
+    let count = raw.iter().map(|(_, raw)| given(raw).max(1)).sum();
+    at_most(&block.key, count, MAX_HEADERS)?;
     let mut headers: Vec<(String, Secret)> = Vec::new();
     for (name, raw) in raw {
         let key = block.key.key(&name);
         if !is_token(&name) {
             let expected = "the name of a header";
-            return Err(ConfigError::new(
-                key,
-                Fault::Invalid {
-                    expected,
-                    found: name,
-                },
-            ));
+            return Err(ConfigError::new(key, Fault::invalid(expected, name)));
         }
         let lower = name.to_ascii_lowercase();
         if RESERVED_HEADERS.contains(&lower.as_str()) || lower.starts_with("x-prometheus-") {
             let expected = "a header that the exporter does not set itself";
-            let error = ConfigError::new(
-                key,
-                Fault::Invalid {
-                    expected,
-                    found: name,
-                },
-            );
+            let error = ConfigError::new(key, Fault::invalid(expected, name));
             return Err(if lower == "authorization" {
                 error.hint("write basic_auth or authorization")
             } else {
@@ -219,7 +207,6 @@ fn headers(
         }
         headers.extend(values.into_iter().map(|value| (name.clone(), value)));
     }
-    at_most(&block.key, headers.len(), MAX_HEADERS)?;
     Ok(headers)
 }
 
@@ -264,10 +251,7 @@ fn tls(block: &Block<'_>, raw: RawTls) -> Result<TlsSpec, ConfigError> {
     if let Some(name) = &raw.server_name
         && !is_server_name(name)
     {
-        let fault = Fault::Invalid {
-            expected: "a DNS name or an address",
-            found: name.clone(),
-        };
+        let fault = Fault::invalid("a DNS name or an address", name.clone());
         return Err(block.fault("server_name", fault));
     }
     let min_version = raw
@@ -304,13 +288,7 @@ fn tls_version(
     match text.as_str() {
         "TLS12" => Ok(TlsVersion::Tls12),
         "TLS13" => Ok(TlsVersion::Tls13),
-        _ => Err(block.fault(
-            name,
-            Fault::Invalid {
-                expected: "TLS12 or TLS13",
-                found: text,
-            },
-        )),
+        _ => Err(block.fault(name, Fault::invalid("TLS12 or TLS13", text))),
     }
 }
 
@@ -401,10 +379,7 @@ impl Block<'_> {
     /// The path of a file, relative to the directory of the configuration as Prometheus has it.
     fn file(&self, key: &KeyPath, name: &str) -> Result<PathBuf, ConfigError> {
         if name.is_empty() || name.contains('\0') {
-            let fault = Fault::Invalid {
-                expected: "the name of a file",
-                found: name.to_owned(),
-            };
+            let fault = Fault::invalid("the name of a file", name.to_owned());
             return Err(ConfigError::new(key.clone(), fault));
         }
         Ok(self.directory.join(name))

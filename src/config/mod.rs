@@ -1,16 +1,18 @@
 //! The configuration: validated, compiled, with every default filled in.
 //!
-//! The way of a file: `scan` guards the parser, `raw` mirrors the YAML, `compile` and `http` give it meaning,
-//! `render` writes it back, `handle` reloads it. What is here has been checked as a whole: whoever holds a
+//! The way of a file: `scan` guards the parser, `raw` mirrors the YAML (`explain` and `locate` say what is wrong
+//! with it, and where), `compile` and `http` give it meaning, `render` writes it back, `handle` reloads it. What is here has been checked as a whole: whoever holds a
 //! [`Config`] need not check again. Nothing here touches the network, and files other than the configuration
 //! itself are named, not read: secrets are read when they are used.
 
 mod compile;
 mod error;
+mod explain;
 mod handle;
 mod hint;
 mod http;
 mod locate;
+mod places;
 mod raw;
 mod render;
 mod scan;

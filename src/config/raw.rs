@@ -11,13 +11,10 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::error::{ConfigError, Fault, KeyPath, Position, Segment};
-use super::hint;
+use super::explain::{DUPLICATE_KEY, explain};
 use super::locate::{Aim, NESTED, Walk};
 use super::scan::scan;
 use crate::secret::HIDDEN;
-
-/// The message of a map of ours that meets a key again.
-const DUPLICATE_KEY: &str = "duplicate key";
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -325,8 +322,23 @@ where
 /// When the text is no YAML, has keys that are unknown or given twice, or values of the wrong kind.
 pub(super) fn parse(text: &str) -> Result<RawConfig, ConfigError> {
     scan(text)?;
-    serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text))
-        .map_err(|error| explain(text, &error))
+    serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text)).map_err(
+        |error: serde_path_to_error::Error<serde_yaml::Error>| {
+            let path = error.path().iter().filter_map(segment).collect();
+            let found = explain(
+                text,
+                &error.inner().to_string(),
+                path,
+                position(error.inner()),
+            );
+            let at = match found.fault {
+                Fault::DuplicateKey => walk(text, &found.key, Aim::SecondKey),
+                _ => None,
+            };
+            let at = at.or(found.position).or_else(|| locate(text, &found.key));
+            found.at(at)
+        },
+    )
 }
 
 /// Writes a configuration; its secrets as [`HIDDEN`].
@@ -340,20 +352,29 @@ pub(super) fn print<T: Serialize>(config: &T) -> Result<String, String> {
 /// Where the value of a key stands; the key itself where the value is a map or a list. Where there is no such
 /// key, the map that should have it.
 pub(super) fn locate(text: &str, key: &KeyPath) -> Option<Position> {
-    let walk = |aim| {
-        let deserializer = serde_yaml::Deserializer::from_str(text);
-        Walk {
-            path: key.segments(),
-            aim,
-        }
-        .deserialize(deserializer)
-        .err()
-    };
-    let found = walk(Aim::Value)?;
-    match key.segments().last() {
-        Some(Segment::Key(_)) if found.to_string().contains(NESTED) => position(&walk(Aim::Key)?),
+    let deserializer = serde_yaml::Deserializer::from_str(text);
+    let path = key.segments();
+    let found = Walk {
+        path,
+        aim: Aim::Value,
+    }
+    .deserialize(deserializer)
+    .err()?;
+    match path.last() {
+        Some(Segment::Key(_)) if found.to_string().contains(NESTED) => walk(text, key, Aim::Key),
         _ => position(&found),
     }
+}
+
+fn walk(text: &str, key: &KeyPath, aim: Aim) -> Option<Position> {
+    let deserializer = serde_yaml::Deserializer::from_str(text);
+    let found = Walk {
+        path: key.segments(),
+        aim,
+    }
+    .deserialize(deserializer)
+    .err()?;
+    position(&found)
 }
 
 fn position(error: &serde_yaml::Error) -> Option<Position> {
@@ -363,149 +384,10 @@ fn position(error: &serde_yaml::Error) -> Option<Position> {
     })
 }
 
-/// Says a YAML error in our words. What the library quotes of the file is left out, since it may be a secret.
-fn explain(text: &str, error: &serde_path_to_error::Error<serde_yaml::Error>) -> ConfigError {
-    let key: KeyPath = error.path().iter().filter_map(segment).collect();
-    let at = position(error.inner());
-    let full = error.inner().to_string();
-    let message = less_place(&full, key.segments(), at);
-    let fault_and_hint = if message == DUPLICATE_KEY {
-        Some((Fault::DuplicateKey, None))
-    } else if message.starts_with("unknown field `") {
-        Some((
-            Fault::UnknownKey,
-            hint::for_unknown_key(key.segments(), &expected_keys(&message)),
-        ))
-    } else if let Some(name) = message
-        .strip_prefix("duplicate field `")
-        .and_then(|rest| rest.strip_suffix('`'))
-    {
-        let key = key.key(name);
-        let walk = Walk {
-            path: key.segments(),
-            aim: Aim::SecondKey,
-        };
-        let found = walk
-            .deserialize(serde_yaml::Deserializer::from_str(text))
-            .err();
-        return ConfigError::new(key, Fault::DuplicateKey)
-            .at(found.as_ref().and_then(position).or(at));
-    } else {
-        wrong_kind(&message)
-    };
-    match fault_and_hint {
-        Some((fault, hint)) => ConfigError {
-            hint,
-            ..ConfigError::new(key, fault).at(at)
-        },
-        None if message.contains("more than one document") => {
-            ConfigError::new(KeyPath::root(), Fault::SecondDocument).at(second_document(text))
-        }
-        None => {
-            let at = at.or_else(|| locate(text, &key));
-            ConfigError::new(KeyPath::root(), Fault::Syntax { problem: message }).at(at)
-        }
-    }
-}
-
 fn segment(segment: &serde_path_to_error::Segment) -> Option<Segment> {
     match segment {
         serde_path_to_error::Segment::Map { key } => Some(Segment::Key(key.clone())),
         serde_path_to_error::Segment::Seq { index } => Some(Segment::Index(*index)),
         serde_path_to_error::Segment::Enum { .. } | serde_path_to_error::Segment::Unknown => None,
     }
-}
-
-/// Cuts what the library says of the place, in front (the path, or its parent's) and behind (line and column).
-fn less_place(message: &str, path: &[Segment], at: Option<Position>) -> String {
-    let written = |path: &[Segment]| {
-        let mut text = String::new();
-        for segment in path {
-            match segment {
-                Segment::Index(index) => text.push_str(&format!("[{index}]")),
-                Segment::Key(key) if text.is_empty() => text.push_str(key),
-                Segment::Key(key) => text.push_str(&format!(".{key}")),
-            }
-        }
-        text.push_str(": ");
-        text
-    };
-    let parent = path.split_last().map_or(path, |(_, parent)| parent);
-    let message = message
-        .strip_prefix(&written(path))
-        .or_else(|| message.strip_prefix(&written(parent)))
-        .unwrap_or(message);
-    match at {
-        Some(Position { line, column }) => {
-            message.replacen(&format!(" at line {line} column {column}"), "", 1)
-        }
-        None => message.to_owned(),
-    }
-}
-
-/// The keys in "unknown field `x`, expected one of `a`, `b`".
-fn expected_keys(message: &str) -> Vec<&str> {
-    let list = message
-        .rsplit_once("`, expected ")
-        .map_or("", |(_, list)| list);
-    list.split('`').skip(1).step_by(2).collect()
-}
-
-/// Reads "invalid type: string "x", expected u64", and leaves the x out.
-fn wrong_kind(message: &str) -> Option<(Fault, Option<String>)> {
-    let rest = message
-        .strip_prefix("invalid type: ")
-        .or_else(|| message.strip_prefix("invalid value: "))?;
-    let (found, expected) = rest.rsplit_once(", expected ")?;
-    let kinds = [
-        ("integer `-", "a negative number"),
-        ("integer", "a whole number"),
-        ("floating point", "a fraction"),
-        ("boolean", "true or false"),
-        ("string", "text"),
-        ("unit", "nothing"),
-        ("sequence", "a list"),
-        ("map", "a map"),
-    ];
-    let found = kinds
-        .iter()
-        .find(|(start, _)| found.starts_with(start))
-        .map_or("another kind of value", |(_, kind)| kind);
-    let (expected, hint) = match expected {
-        "u64" => ("a whole number", None),
-        "f64" => ("a number", None),
-        "a boolean" => (
-            "true or false",
-            Some("YAML 1.2 knows only these two, without quotes".to_owned()),
-        ),
-        "a string" => ("text", None),
-        "a sequence" => (
-            "a list",
-            Some("write [ITEM, ITEM], or one line `- ITEM` for each".to_owned()),
-        ),
-        other => (other, None),
-    };
-    Some((
-        Fault::WrongKind {
-            expected: expected.to_owned(),
-            found: found.to_owned(),
-        },
-        hint,
-    ))
-}
-
-/// The line that begins a second document: the first `---` behind something.
-fn second_document(text: &str) -> Option<Position> {
-    let mut content = false;
-    for (line, number) in text.lines().zip(1..) {
-        let marker = line == "---" || line.starts_with("--- ");
-        if marker && content {
-            return Some(Position {
-                line: number,
-                column: 1,
-            });
-        }
-        content |= !line.trim().is_empty() && !line.starts_with(['#', '%']);
-    }
-    None
 }

@@ -200,3 +200,6 @@ fn allow(entry: &AllowEntry) -> RawAllow {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,6 +109,8 @@ impl Reader {
     fn section<S: Sink>(&mut self, section: Section<'_>, sink: &mut S) {
         let (text, cut) = match section {
             Section::Whole(text) => (text, false),
+            // Go ends each stack with a blank line; without one it may lack frames, unless it completes the total.
+            Section::Last(text) => (text, !self.completes_the_total(text)),
             Section::Cut(text) => (text, true),
             Section::Part(_) | Section::Overlong => {
                 self.damage += 1;
@@ -137,6 +139,14 @@ impl Reader {
         } else if self.stack(rest, sink).is_none() {
             self.damage += 1;
         }
+    }
+
+    fn completes_the_total(&self, text: &[u8]) -> bool {
+        let count = text::number(text).map_or(0, |(count, _)| count);
+        !self.started
+            || self
+                .declared_total
+                .is_some_and(|total| total == self.counted.saturating_add(count))
     }
 
     /// Reads one counted stack; `None` when it is damaged.

@@ -98,7 +98,7 @@ impl Debug2 {
 impl Reader {
     fn section<S: Sink>(&mut self, section: Section<'_>, sink: &mut S) {
         match section {
-            Section::Whole(text) => self.blocks(text, false, sink),
+            Section::Whole(text) | Section::Last(text) => self.blocks(text, false, sink),
             Section::Cut(text) => self.blocks(text, true, sink),
             Section::Part(text) => {
                 // A dump without blank lines: all blocks but the last are whole, and that one is lost.

@@ -1,5 +1,7 @@
 //! A sink for tests that writes down what it is given.
 
+#![expect(clippy::as_conversions, reason = "places in a vector of a test")]
+
 use std::collections::BTreeMap;
 
 use super::{Limits, decode};

@@ -3,6 +3,7 @@
 //! Go separates the goroutines of a dump by blank lines, so a section is one goroutine, or what precedes the first.
 //! At most [`SECTION_BYTES`] are held.
 
+use memchr::memmem::Finder;
 use memchr::{memchr, memrchr};
 
 /// The longest section that is kept whole. Go prints at most 100 frames, with names of some hundred bytes.
@@ -11,8 +12,10 @@ pub(super) const SECTION_BYTES: usize = 1 << 20;
 /// What a [`Sections`] hands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section<'a> {
-    /// Lines up to a blank one, or to the end of the text.
+    /// Lines up to a blank one.
     Whole(&'a [u8]),
+    /// The last lines, which end where the text ends.
+    Last(&'a [u8]),
     /// The text ended in mid-line.
     Cut(&'a [u8]),
     /// Lines of a section that is longer than allowed.
@@ -22,14 +25,28 @@ pub(super) enum Section<'a> {
 }
 
 /// Cuts pieces into sections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sections {
+    blank: Blank,
     held: Vec<u8>,
-    /// How much of `held` has been searched for a blank line.
-    searched: usize,
     /// Whether the line being read is too long and being skipped.
     skipping: bool,
     bytes: u64,
+}
+
+impl Default for Sections {
+    fn default() -> Self {
+        let blank = Blank {
+            unix: Finder::new(b"\n\n"),
+            dos: Finder::new(b"\n\r\n"),
+        };
+        Self {
+            blank,
+            held: Vec::new(),
+            skipping: false,
+            bytes: 0,
+        }
+    }
 }
 
 impl Sections {
@@ -53,12 +70,10 @@ impl Sections {
         }
         // Only the section that began in an earlier piece is copied; the others are read where they lie.
         if !self.held.is_empty() {
-            let joint = self.held.len();
             let end = self.first_end(piece);
             let (mine, rest) = piece.split_at(end.unwrap_or(piece.len()));
             self.held.extend_from_slice(mine);
             if end.is_none() {
-                self.searched = joint;
                 self.bound(&mut take);
                 return;
             }
@@ -66,7 +81,7 @@ impl Sections {
             self.held.clear();
             piece = rest;
         }
-        while let Some(end) = blank_line(piece) {
+        while let Some(end) = self.blank.end(piece) {
             let (section, rest) = piece.split_at(end);
             take(Section::Whole(section));
             piece = rest;
@@ -82,7 +97,7 @@ impl Sections {
         }
         let held = std::mem::take(&mut self.held);
         take(if held.ends_with(b"\n") {
-            Section::Whole(&held)
+            Section::Last(&held)
         } else {
             Section::Cut(&held)
         });
@@ -100,12 +115,14 @@ impl Sections {
         for (slot, byte) in joint.iter_mut().zip(tail.iter().chain(head)) {
             *slot = *byte;
         }
-        if let Some(end) = joint.get(..joint_len).and_then(blank_line)
+        if let Some(end) = joint
+            .get(..joint_len)
+            .and_then(|joint| self.blank.end(joint))
             && end > tail.len()
         {
             return Some(end - tail.len());
         }
-        blank_line(piece)
+        self.blank.end(piece)
     }
 
     /// Keeps what is held below the limit: hands on its whole lines, or drops a line that is too long by itself.
@@ -125,16 +142,21 @@ impl Sections {
     }
 }
 
-/// Where the first blank line ends, `\n` or `\r\n` alike.
-fn blank_line(text: &[u8]) -> Option<usize> {
-    let unix = memchr::memmem::find(text, b"\n\n").map(|at| at + 2);
-    // A carriage return is rare: looked for only before the first end found.
-    let dos = memchr::memmem::find(
-        unix.and_then(|end| text.get(..end)).unwrap_or(text),
-        b"\n\r\n",
-    )
-    .map(|at| at + 3);
-    dos.or(unix)
+/// Searchers for a blank line, set up once.
+#[derive(Debug)]
+struct Blank {
+    unix: Finder<'static>,
+    dos: Finder<'static>,
+}
+
+impl Blank {
+    /// Where the first blank line ends, `\n` or `\r\n` alike.
+    fn end(&self, text: &[u8]) -> Option<usize> {
+        let unix = self.unix.find(text).map(|at| at + 2);
+        let before = unix.and_then(|end| text.get(..end)).unwrap_or(text);
+        // Both searches cost about nothing beside what is done with the lines, and texts may mix their line ends.
+        self.dos.find(before).map(|at| at + 3).or(unix)
+    }
 }
 
 /// The next line without its end, and the rest.
@@ -230,7 +252,7 @@ mod tests {
         text.extend_from_slice(b"\nz\n");
         assert_eq!(
             sections(&text, 1 << 16).last().unwrap(),
-            &format!("{:?}", Section::Whole(b"z\n"))
+            &format!("{:?}", Section::Last(b"z\n"))
         );
     }
 

@@ -8,7 +8,8 @@ use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use tokio::time::timeout_at;
 
-use super::error::{Evidence, FetchError};
+use super::error::FetchError;
+use super::fault::Evidence;
 use super::trace::{Phase, Phases, Trace};
 
 /// A longer content type is cut: it is shown on pages and in logs.

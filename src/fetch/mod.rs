@@ -14,6 +14,7 @@ mod answer;
 mod client;
 mod credentials;
 mod error;
+mod fault;
 mod route;
 mod secret_file;
 mod spec;
@@ -28,16 +29,14 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 pub use answer::{Answer, Fetched};
-pub use error::{
-    ConnectFault, FetchBuildError, FetchError, Party, RedirectFault, SecretFault, StatusHint,
-    TlsFault,
-};
+pub use error::{FetchBuildError, FetchError, Party, SecretFault, StatusHint};
+pub use fault::{ConnectFault, RedirectFault, TlsFault};
 pub use spec::{Auth, FetchSpec, Identity, Pem, TlsSpec, TlsVersion};
 pub use trace::{Phase, Phases};
 
 use client::Clients;
 use credentials::Credentials;
-use error::Evidence;
+use fault::Evidence;
 use route::{Hop, Proxy};
 use trace::Trace;
 

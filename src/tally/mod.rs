@@ -4,8 +4,10 @@
 //! groups get series of their own. The sum over the groups and the rest is the total, always.
 
 mod collector;
+mod focus;
 mod interner;
 mod series;
+mod stacks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +16,9 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 pub use collector::Collector;
+pub use focus::Focused;
 pub use series::{Memory, Selection, SeriesLimits, select};
+pub use stacks::Stacks;
 
 use crate::classify::{Origin, WaitReason};
 use crate::profile::Summary;

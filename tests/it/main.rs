@@ -2,11 +2,8 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stderr,
-    clippy::missing_panics_doc,
     reason = "a test that cannot go on must say so and stop"
 )]
 

@@ -193,10 +193,10 @@ fn a_dump_cut_at_any_byte_never_has_more_goroutines_than_the_whole() {
             let Some(mut body) = capture.bytes(file) else {
                 continue;
             };
+            let whole = tally(&body, body.len()).unwrap().total;
             if !file.ends_with(".gz") {
                 body.truncate(6_000);
             }
-            let whole = tally(&body, body.len()).unwrap().total;
             for end in 0..body.len() {
                 cuts += 1;
                 match tally(&body[..end], 512) {

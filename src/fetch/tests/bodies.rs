@@ -9,7 +9,7 @@ const HEAD: &str = "HTTP/1.1 200 OK\r\n";
 #[tokio::test]
 async fn a_body_arrives_whole_with_what_is_known_of_it() {
     let server = Server::start(|_| ok("goroutine profile: total 3\n")).await;
-    let (fetched, body) = fetch(
+    let (done, body) = fetch(
         &plain(),
         &loopback(),
         &format!("http://{}/prefix", server.address),
@@ -17,12 +17,12 @@ async fn a_body_arrives_whole_with_what_is_known_of_it() {
     .await
     .unwrap();
     assert_eq!(body, b"goroutine profile: total 3\n");
-    assert_eq!(fetched.body_bytes, 27);
+    assert_eq!(done.body_bytes, 27);
     assert_eq!(
-        fetched.content_type.as_deref(),
+        done.content_type.as_deref(),
         Some("text/plain; charset=utf-8")
     );
-    assert_eq!(fetched.remote, Some(server.address));
+    assert_eq!(done.remote, Some(server.address));
     assert!(
         server.heads()[0].starts_with("GET /prefix/p?debug=1 HTTP/1.1\r\n"),
         "{:?}",
@@ -128,8 +128,8 @@ async fn the_limit_is_exact_in_every_framing() {
         let server = Server::start(move |_| reply(text.clone(), then.clone())).await;
         let target = server.address.to_string();
         match fetch_within(&plain(), &loopback(), &target, limit, PATIENCE).await {
-            Ok((fetched, _)) => {
-                assert!(fits && fetched.body_bytes <= limit, "{limit}: {fetched:?}")
+            Ok((done, _)) => {
+                assert!(fits && done.body_bytes <= limit, "{limit}: {done:?}");
             }
             Err(FetchError::TooLarge { limit: told }) => assert!(!fits && told == limit, "{limit}"),
             Err(error) => panic!("{limit}: {error:?}"),
@@ -203,11 +203,11 @@ async fn a_reader_that_has_enough_stops_the_transfer() {
         body_limit: u64::MAX,
         deadline,
     };
-    let fetched = fetcher
+    let done = fetcher
         .get(&request, &mut |_| ControlFlow::Break(()))
         .await
         .unwrap();
-    assert!(fetched.body_bytes > 0 && fetched.phases.transfer.is_some());
+    assert!(done.body_bytes > 0 && done.phases.transfer.is_some());
     server.other_side_gone().await;
 }
 
@@ -215,7 +215,7 @@ async fn a_reader_that_has_enough_stops_the_transfer() {
 async fn the_deadline_ends_every_wait() {
     let check = async |text: &'static str, then: Then, phase: Phase| {
         let mut server = Server::start(move |_| reply(text, then.clone())).await;
-        let (target, patience) = (server.address.to_string(), Duration::from_millis(150));
+        let (target, patience) = (server.address.to_string(), Duration::from_millis(400));
         let error = fetch_within(&plain(), &loopback(), &target, u64::MAX, patience)
             .await
             .unwrap_err();
@@ -226,27 +226,26 @@ async fn the_deadline_ends_every_wait() {
         assert_eq!(error.reason(), Some(FailureReason::Timeout));
         server.other_side_gone().await;
     };
-    check("", Then::Hang, Phase::FirstByte).await;
-    check("HTTP/1.1 200", Then::Hang, Phase::FirstByte).await;
-    check(
-        "HTTP/1.1 100 Continue\r\n\r\n",
-        Then::Hang,
-        Phase::FirstByte,
-    )
-    .await;
-    check(
-        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
-        Then::Hang,
-        Phase::Transfer,
-    )
-    .await;
-    // Always ready, never done.
-    check(
-        "HTTP/1.1 200 OK\r\n\r\n",
-        Then::Repeat(b"x"),
-        Phase::Transfer,
-    )
-    .await;
+    tokio::join!(
+        check("", Then::Hang, Phase::FirstByte),
+        check("HTTP/1.1 200", Then::Hang, Phase::FirstByte),
+        check(
+            "HTTP/1.1 100 Continue\r\n\r\n",
+            Then::Hang,
+            Phase::FirstByte
+        ),
+        check(
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+            Then::Hang,
+            Phase::Transfer
+        ),
+        // Always ready, never done.
+        check(
+            "HTTP/1.1 200 OK\r\n\r\n",
+            Then::Repeat(b"x"),
+            Phase::Transfer
+        ),
+    );
 }
 
 #[tokio::test]
@@ -260,7 +259,10 @@ async fn another_status_than_200_is_told_with_its_hint() {
         let FetchError::Status { code, hint: seen } = error else {
             panic!("{line}: {error:?}")
         };
-        assert_eq!((code.to_string().as_str(), seen), (&line[..3], hint));
+        assert!(
+            line.starts_with(&code.to_string()) && seen == hint,
+            "{line}: {code}, {seen:?}"
+        );
     };
     check("404 Not Found", "", None).await;
     check(

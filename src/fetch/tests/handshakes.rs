@@ -9,7 +9,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
-use super::servers::{Accepting, Io, Server, Then, ok, redirect, reply};
+use super::servers::{Accepting, Server, Then, boxed, ok, redirect, reply};
 use super::*;
 use crate::failure::FailureReason;
 use crate::secret::Secret;
@@ -29,8 +29,8 @@ impl Authority {
         }
     }
 
-    fn pem(&self) -> Option<Pem> {
-        Some(Pem::Inline(self.issuer.pem()))
+    fn pem(&self) -> Pem {
+        Pem::Inline(self.issuer.pem())
     }
 
     fn sign(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
@@ -48,14 +48,8 @@ impl Authority {
         }
     }
 
-    /// A server whose certificate is for `name`; with `clients`, it wants a certificate of that authority.
-    async fn serve(
-        &self,
-        name: &str,
-        alpn: &[&[u8]],
-        clients: Option<&Self>,
-        script: fn(&str) -> servers::Reply,
-    ) -> Server {
+    /// Shows a certificate for `name`; with `clients`, wants one of that authority.
+    fn acceptor(&self, name: &str, alpn: &[&[u8]], clients: Option<&Self>) -> TlsAcceptor {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let (certificate, key) = self.sign(name, ExtendedKeyUsagePurpose::ServerAuth);
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -78,16 +72,21 @@ impl Authority {
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// A server whose certificate is for `name`; with `clients`, it wants a certificate of that authority.
+    async fn serve(
+        &self,
+        name: &str,
+        alpn: &[&[u8]],
+        clients: Option<&Self>,
+        script: fn(&str) -> servers::Reply,
+    ) -> Server {
+        let acceptor = self.acceptor(name, alpn, clients);
         Server::start_with(script, move |stream| -> Accepting {
             let acceptor = acceptor.clone();
-            Box::pin(async move {
-                acceptor
-                    .accept(stream)
-                    .await
-                    .ok()
-                    .map(|stream| Box::new(stream) as Box<dyn Io>)
-            })
+            Box::pin(async move { acceptor.accept(stream).await.ok().map(boxed) })
         })
         .await
     }
@@ -103,8 +102,8 @@ fn trusting(tls: TlsSpec) -> Fetcher {
 }
 
 async fn outcome(fetcher: &Fetcher, server: &Server) -> Result<Fetched, String> {
-    let fetched = fetch(fetcher, &loopback(), &format!("https://{}", server.address)).await;
-    fetched.map(|(fetched, _)| fetched).map_err(|error| {
+    let done = fetch(fetcher, &loopback(), &format!("https://{}", server.address)).await;
+    done.map(|(done, _)| done).map_err(|error| {
         assert_eq!(error.reason(), Some(FailureReason::Tls), "{error:?}");
         error.to_string()
     })
@@ -115,7 +114,7 @@ async fn a_private_authority_is_trusted_when_configured() {
     let authority = Authority::new("one");
     let server = authority.serve("127.0.0.1", &[], None, |_| ok("x")).await;
     let fetcher = trusting(TlsSpec {
-        ca: authority.pem(),
+        ca: Some(authority.pem()),
         ..TlsSpec::default()
     });
     let first = outcome(&fetcher, &server).await.unwrap();
@@ -151,7 +150,7 @@ async fn other_certificates_are_refused() {
     };
     check(
         TlsSpec {
-            ca: other.pem(),
+            ca: Some(other.pem()),
             ..TlsSpec::default()
         },
         &server,
@@ -160,7 +159,7 @@ async fn other_certificates_are_refused() {
     .await;
     check(
         TlsSpec {
-            ca: authority.pem(),
+            ca: Some(authority.pem()),
             ..TlsSpec::default()
         },
         &named,
@@ -170,7 +169,7 @@ async fn other_certificates_are_refused() {
     let server_name = Some("app.internal.example".to_owned());
     check(
         TlsSpec {
-            ca: authority.pem(),
+            ca: Some(authority.pem()),
             server_name: server_name.clone(),
             ..TlsSpec::default()
         },
@@ -180,7 +179,7 @@ async fn other_certificates_are_refused() {
     .await;
     check(
         TlsSpec {
-            ca: authority.pem(),
+            ca: Some(authority.pem()),
             server_name,
             ..TlsSpec::default()
         },
@@ -213,7 +212,7 @@ async fn a_client_certificate_is_shown() {
         .await;
     let check = async |identity: Option<Identity>, versions: Option<TlsVersion>, expected: bool| {
         let tls = TlsSpec {
-            ca: authority.pem(),
+            ca: Some(authority.pem()),
             identity,
             max_version: versions,
             ..TlsSpec::default()
@@ -236,7 +235,7 @@ async fn http2_is_spoken_only_when_configured() {
         .serve("127.0.0.1", &[b"h2"], None, |head| reply(head, Then::Close))
         .await;
     let tls = TlsSpec {
-        ca: authority.pem(),
+        ca: Some(authority.pem()),
         ..TlsSpec::default()
     };
     let target = format!("https://{}", server.address);
@@ -254,6 +253,49 @@ async fn http2_is_spoken_only_when_configured() {
 }
 
 #[tokio::test]
+async fn a_profile_is_fetched_over_http2() {
+    use hyper::body::Incoming;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    let authority = Authority::new("one");
+    let acceptor = authority.acceptor("127.0.0.1", &[b"h2"], None);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let stream = acceptor.accept(stream).await.unwrap();
+        let answer = hyper::service::service_fn(async |request: hyper::Request<Incoming>| {
+            let body = format!("{:?} {}", request.version(), request.uri().path());
+            Ok::<_, std::convert::Infallible>(hyper::Response::new(body))
+        });
+        let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        http.serve_connection(TokioIo::new(stream), answer)
+            .await
+            .ok();
+    });
+    let tls = TlsSpec {
+        ca: Some(authority.pem()),
+        ..TlsSpec::default()
+    };
+    let spec = FetchSpec {
+        tls,
+        http2: true,
+        ..FetchSpec::default()
+    };
+    let fetcher = Fetcher::new(&spec).unwrap();
+    for new_connection in [true, false] {
+        let target = format!("https://{address}");
+        let (done, body) = fetch(&fetcher, &loopback(), &target).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&body), "HTTP/2.0 /p");
+        assert_eq!(
+            (done.new_connection, done.remote),
+            (new_connection, Some(address))
+        );
+        assert_eq!(done.phases.tls.is_some(), new_connection);
+    }
+}
+
+#[tokio::test]
 async fn the_wrong_protocol_on_a_port_is_told() {
     let plain_server = Server::start(|_| ok("x")).await;
     let answering = Server::start_with(
@@ -265,7 +307,7 @@ async fn the_wrong_protocol_on_a_port_is_told() {
                     .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
                     .await
                     .unwrap();
-                Some(Box::new(stream) as Box<dyn Io>)
+                Some(boxed(stream))
             })
         },
     )
@@ -308,13 +350,13 @@ async fn a_handshake_that_never_ends_is_a_timeout_of_tls() {
         |stream| {
             Box::pin(async move {
                 std::future::pending::<()>().await;
-                Some(Box::new(stream) as Box<dyn Io>)
+                Some(boxed(stream))
             })
         },
     )
     .await;
     let target = format!("https://{}", silent.address);
-    let patience = Duration::from_millis(150);
+    let patience = Duration::from_millis(400);
     let error = fetch_within(&plain(), &loopback(), &target, 1, patience)
         .await
         .unwrap_err();
@@ -331,7 +373,7 @@ async fn a_redirect_from_https_to_http_is_not_followed() {
         .serve("127.0.0.1", &[], None, |_| redirect("http://127.0.0.1/"))
         .await;
     let fetcher = trusting(TlsSpec {
-        ca: authority.pem(),
+        ca: Some(authority.pem()),
         ..TlsSpec::default()
     });
     let error = fetch(

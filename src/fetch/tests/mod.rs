@@ -85,6 +85,6 @@ async fn fetch_within(
         body.extend_from_slice(chunk);
         ControlFlow::Continue(())
     };
-    let fetched = fetcher.get(&request, &mut keep).await?;
-    Ok((fetched, body))
+    let done = fetcher.get(&request, &mut keep).await?;
+    Ok((done, body))
 }

@@ -56,8 +56,8 @@ async fn every_spelling_of_a_permitted_address_works() {
         "[::ffff:127.0.0.1]",
         "localhost",
     ] {
-        let fetched = fetch(&plain(), &loopback(), &format!("{host}:{port}")).await;
-        assert!(fetched.is_ok(), "{host}: {fetched:?}");
+        let done = fetch(&plain(), &loopback(), &format!("{host}:{port}")).await;
+        assert!(done.is_ok(), "{host}: {done:?}");
     }
 }
 

@@ -1,6 +1,6 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::servers::{Accepting, Io, Server, Then, ok, reply, status};
+use super::servers::{Accepting, Server, Then, boxed, ok, reply, status};
 use super::*;
 use crate::failure::FailureReason;
 
@@ -20,9 +20,9 @@ async fn an_http_proxy_is_asked_for_a_name_that_an_entry_names() {
         proxy.address.port()
     ));
     let named = Policy::new(vec![allow_host("*.example")], &Defaults::default());
-    let (fetched, body) = fetch(&fetcher, &named, "app.example:6060").await.unwrap();
+    let (done, body) = fetch(&fetcher, &named, "app.example:6060").await.unwrap();
     assert_eq!(
-        (body.as_slice(), fetched.remote),
+        (body.as_slice(), done.remote),
         (b"x".as_slice(), Some(proxy.address))
     );
     assert!(
@@ -141,7 +141,10 @@ fn socks(mut stream: tokio::net::TcpStream) -> Accepting {
         };
         let first = std::io::Cursor::new(format!("to {told}:{port}\r\n").into_bytes());
         let (read, write) = stream.into_split();
-        Some(Box::new(tokio::io::join(AsyncReadExt::chain(first, read), write)) as Box<dyn Io>)
+        Some(boxed(tokio::io::join(
+            AsyncReadExt::chain(first, read),
+            write,
+        )))
     })
 }
 
@@ -154,8 +157,8 @@ async fn a_socks_proxy_is_told_the_address_that_was_checked() {
     .await;
     let address = proxy.address;
     let check = async |scheme: &str, target: &str, told: &str| {
-        let fetched = fetch(&through(&format!("{scheme}://{address}")), &any(), target).await;
-        assert!(fetched.is_ok(), "{scheme} {target}: {fetched:?}");
+        let done = fetch(&through(&format!("{scheme}://{address}")), &any(), target).await;
+        assert!(done.is_ok(), "{scheme} {target}: {done:?}");
         let head = proxy.heads().pop().unwrap();
         assert!(
             head.starts_with(&format!("to {told}\r\n")),

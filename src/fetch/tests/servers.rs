@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// What is sent, and what happens to the connection then.
 #[derive(Clone, Debug)]
@@ -61,6 +61,7 @@ pub(super) fn redirect(location: &str) -> Reply {
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
+    asked: Arc<Notify>,
     gone: mpsc::UnboundedReceiver<()>,
 }
 
@@ -70,25 +71,26 @@ struct Seen {
     heads: Vec<String>,
 }
 
-type Stream = Box<dyn Io>;
+pub(super) type Stream = Box<dyn Io>;
 
 pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
+pub(super) fn boxed(io: impl Io + 'static) -> Stream {
+    Box::new(io)
+}
+
 impl Server {
     pub(super) async fn start(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start_with(script, |stream| {
-            Box::pin(async { Some(Box::new(stream) as Stream) })
-        })
-        .await
+        Self::start_with(script, |stream| Box::pin(async { Some(boxed(stream)) })).await
     }
 
     /// One whose connections are reset where others are closed.
     pub(super) async fn resetting(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         Self::start_with(script, |stream| {
             stream.set_zero_linger().unwrap();
-            Box::pin(async { Some(Box::new(stream) as Stream) })
+            Box::pin(async { Some(boxed(stream)) })
         })
         .await
     }
@@ -129,23 +131,31 @@ impl Server {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 log.connection();
-                speak(Box::new(stream), &script, &log).await;
+                speak(boxed(stream), &script, &log).await;
             }
         });
         server
     }
 
     fn new(address: SocketAddr) -> (Self, Log) {
-        let seen = Arc::default();
+        let (seen, asked) = (Arc::default(), Arc::new(Notify::new()));
         let (left, gone) = mpsc::unbounded_channel();
         (
             Self {
                 address,
                 seen: Arc::clone(&seen),
+                asked: Arc::clone(&asked),
                 gone,
             },
-            Log { seen, left },
+            Log { seen, asked, left },
         )
+    }
+
+    /// Waits for the next request.
+    pub(super) async fn asked(&self) {
+        tokio::time::timeout(super::PATIENCE, self.asked.notified())
+            .await
+            .expect("no request came");
     }
 
     pub(super) fn connections(&self) -> usize {
@@ -179,6 +189,7 @@ impl Server {
 #[derive(Clone, Debug)]
 struct Log {
     seen: Arc<Mutex<Seen>>,
+    asked: Arc<Notify>,
     left: mpsc::UnboundedSender<()>,
 }
 
@@ -191,6 +202,7 @@ impl Log {
 async fn speak(mut stream: Stream, script: &(dyn Fn(&str) -> Reply + Send + Sync), log: &Log) {
     while let Some(head) = read_head(&mut stream).await {
         log.seen.lock().unwrap().heads.push(head.clone());
+        log.asked.notify_one();
         let reply = script(&head);
         if stream.write_all(&reply.bytes).await.is_err() {
             return;
@@ -217,4 +229,4 @@ pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<S
 }
 
 /// A future that accepts: the type that [`Server::start_with`] asks for.
-pub(super) type Accepting = Pin<Box<dyn Future<Output = Option<Box<dyn Io>>> + Send>>;
+pub(super) type Accepting = Pin<Box<dyn Future<Output = Option<Stream>> + Send>>;

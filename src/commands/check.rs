@@ -1,0 +1,265 @@
+//! `check`: validates the configuration and says in plain words what each module would do, where probes may go,
+//! and what deserves a second look.
+//!
+//! Validation is that of `serve`. Secrets are never shown; files that hold them are opened to see whether they
+//! can be read, and not looked into. Nothing is sent anywhere.
+
+mod warnings;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::config::{Config, ConfigError, Module, Profile};
+use crate::fetch::{Auth, FetchSpec, Pem, TlsVersion};
+use crate::policy::{AllowEntry, Place};
+use crate::secret::Secret;
+use crate::units::{DurationText, SizeText};
+
+/// Static targets that are listed, at most; of more, the number is told.
+const MAX_LISTED: usize = 20;
+
+/// The exit code for a configuration that can be used, warnings or not.
+pub const VALID: u8 = 0;
+
+/// The exit code for a configuration that cannot be used.
+pub const INVALID: u8 = 1;
+
+/// Checks the file, or the defaults where there is none, and answers the exit code: [`VALID`] or [`INVALID`].
+///
+/// # Errors
+/// When `out` cannot be written to.
+pub fn run(file: Option<&Path>, out: &mut impl Write) -> io::Result<u8> {
+    let config = match file {
+        Some(file) => match Config::from_file(file) {
+            Ok(config) => config,
+            Err(error) => {
+                refuse(&error, out)?;
+                return Ok(INVALID);
+            }
+        },
+        None => Config::default(),
+    };
+    match file {
+        Some(file) => writeln!(out, "{} is valid", file.display())?,
+        None => writeln!(out, "no configuration file: these are the defaults")?,
+    }
+    explain(&config, out)?;
+    Ok(VALID)
+}
+
+/// Prints `FILE:LINE:COLUMN: key.path: what is wrong`, and below it what would help.
+fn refuse(error: &ConfigError, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{error}")?;
+    match &error.hint {
+        Some(hint) => writeln!(out, "  hint: {hint}"),
+        None => Ok(()),
+    }
+}
+
+/// Says what the configuration means.
+fn explain(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    for module in config.modules().values() {
+        explain_module(module, out)?;
+    }
+    explain_targets(config, out)?;
+    explain_policy(config, out)?;
+    let warnings = warnings::warnings(config);
+    if !warnings.is_empty() {
+        writeln!(out, "\nwarnings")?;
+    }
+    for (key, warning) in warnings {
+        writeln!(out, "  {key}: {warning}")?;
+    }
+    Ok(())
+}
+
+fn explain_module(module: &Module, out: &mut impl Write) -> io::Result<()> {
+    let profiles: Vec<&str> = module
+        .profiles
+        .iter()
+        .copied()
+        .map(Profile::as_str)
+        .collect();
+    writeln!(out, "\nmodule {}", module.name)?;
+    writeln!(
+        out,
+        "  asks for TARGET{}/{}",
+        module.path,
+        profiles.join(" and ")
+    )?;
+    writeln!(
+        out,
+        "  waits at most {}, reads at most {} as sent and {} inflated",
+        DurationText(module.timeout),
+        SizeText(module.body_bytes),
+        SizeText(module.decode.inflated_bytes)
+    )?;
+    explain_http(&module.fetch, out)?;
+    let series = module.series;
+    write!(
+        out,
+        "  shows at most {} groups, of {} goroutines or more",
+        series.groups, series.min_goroutines
+    )?;
+    if series.min_ratio > 0.0 {
+        write!(out, " and a share of {} or more", series.min_ratio)?;
+    }
+    writeln!(out)?;
+    let classify = &module.classify;
+    let lists = [
+        ("takes for plumbing, too: ", &classify.plumbing),
+        ("takes for the application: ", &classify.app_packages),
+        ("counts goroutines by the pprof labels ", &classify.labels),
+    ];
+    for (what, list) in lists {
+        if !list.is_empty() {
+            writeln!(out, "  {what}{}", list.join(", "))?;
+        }
+    }
+    for (name, expression) in &classify.watch {
+        writeln!(
+            out,
+            "  counts as {name} goroutines with a function like {expression}"
+        )?;
+    }
+    Ok(())
+}
+
+fn explain_http(spec: &FetchSpec, out: &mut impl Write) -> io::Result<()> {
+    match &spec.auth {
+        None => writeln!(out, "  sends no credentials")?,
+        Some(Auth::Basic { username, password }) => {
+            writeln!(
+                out,
+                "  sends basic credentials of user {username:?}, password {}",
+                origin(password)
+            )?;
+        }
+        Some(Auth::Scheme {
+            scheme,
+            credentials,
+        }) => {
+            writeln!(out, "  sends {scheme} credentials {}", origin(credentials))?;
+        }
+    }
+    let mut names: Vec<&str> = spec.headers.iter().map(|(name, _)| name.as_str()).collect();
+    names.dedup();
+    if !names.is_empty() {
+        writeln!(out, "  sends the headers {}", names.join(", "))?;
+    }
+    let tls = &spec.tls;
+    if tls.insecure_skip_verify {
+        writeln!(out, "  verifies no certificates")?;
+    } else {
+        let authorities = match &tls.ca {
+            None => "the authorities of the system".to_owned(),
+            Some(Pem::Inline(_)) => "the authorities in the configuration".to_owned(),
+            Some(Pem::File(path)) => format!("the authorities in {}", path.display()),
+        };
+        let name = tls
+            .server_name
+            .as_ref()
+            .map(|name| format!(", for the name {name}"))
+            .unwrap_or_default();
+        writeln!(out, "  verifies certificates by {authorities}{name}")?;
+    }
+    if let Some(identity) = &tls.identity {
+        writeln!(
+            out,
+            "  shows a certificate of its own, key {}",
+            origin(&identity.key)
+        )?;
+    }
+    if tls.min_version == Some(TlsVersion::Tls13) {
+        writeln!(out, "  speaks TLS 1.3 only")?;
+    } else if tls.max_version == Some(TlsVersion::Tls12) {
+        writeln!(out, "  speaks TLS 1.2 only")?;
+    }
+    if let Some(proxy) = &spec.proxy {
+        writeln!(out, "  goes through the proxy {proxy}")?;
+    }
+    let redirects = if spec.follow_redirects {
+        "follows redirects to where probes may go"
+    } else {
+        "follows no redirects"
+    };
+    let http2 = if spec.http2 {
+        "speaks HTTP/2 over TLS where offered"
+    } else {
+        "speaks HTTP/1.1 only"
+    };
+    writeln!(out, "  {redirects}, {http2}")
+}
+
+fn explain_targets(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    let targets = config.targets();
+    if targets.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nstatic targets: {}", targets.len())?;
+    for target in targets.iter().take(MAX_LISTED) {
+        write!(out, "  {} by module {}", target.target, target.module)?;
+        for (name, value) in &target.labels {
+            write!(out, ", {name}={value:?}")?;
+        }
+        writeln!(out)?;
+    }
+    match targets.len().saturating_sub(MAX_LISTED) {
+        0 => Ok(()),
+        more => writeln!(out, "  and {more} more"),
+    }
+}
+
+fn explain_policy(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "\nprobes may go to")?;
+    if !config.targets().is_empty() {
+        writeln!(out, "  the static targets")?;
+    }
+    match config.allow() {
+        None => writeln!(
+            out,
+            "  this machine's loopback, while the exporter listens on loopback only"
+        )?,
+        Some([]) if config.targets().is_empty() => writeln!(out, "  nothing: allow is empty")?,
+        Some(entries) => {
+            for entry in entries {
+                writeln!(out, "  {}", permitted(entry))?;
+            }
+        }
+    }
+    writeln!(out, "  any other address with --web.allow-any-target")?;
+    writeln!(
+        out,
+        "never, unless a cidr entry is written for them: link-local (cloud metadata), multicast,"
+    )?;
+    writeln!(out, "unspecified and broadcast addresses")
+}
+
+/// What an entry of `allow` permits.
+fn permitted(entry: &AllowEntry) -> String {
+    let ports: Vec<String> = entry.ports.iter().map(ToString::to_string).collect();
+    let ports = match ports.as_slice() {
+        [] => "any port".to_owned(),
+        [port] => format!("port {port}"),
+        ports => format!("ports {}", ports.join(", ")),
+    };
+    match &entry.place {
+        Place::Cidr(net) => format!("addresses in {net}, {ports}"),
+        Place::Host(host) => format!("whatever {host} resolves to, {ports}"),
+        Place::Socket(path) if path.to_string().ends_with('/') => {
+            format!("unix sockets below {path}")
+        }
+        Place::Socket(path) => format!("the unix socket {path}"),
+    }
+}
+
+/// Where a secret comes from.
+fn origin(secret: &Secret) -> String {
+    match secret {
+        Secret::Inline(_) => "from the configuration".to_owned(),
+        Secret::File(path) => format!("from {}", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

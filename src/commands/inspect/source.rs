@@ -1,0 +1,184 @@
+//! Where `inspect` reads from.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use url::Url;
+
+use crate::config::{Module, Profile};
+use crate::decode::Decoder;
+use crate::fetch::{Fetcher, Request};
+use crate::policy::{Defaults, Policy};
+use crate::profile::{Sink, Summary};
+use crate::target::Target;
+
+/// Bytes read at a time.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// What a person named.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// `-`.
+    Stdin,
+    /// A path.
+    File(PathBuf),
+    /// A target, whose module says where the profiles are.
+    Target(Box<Target>),
+    /// The URL of a profile, as one copies it from a browser: target, path and query.
+    Profile(Box<Target>, String, String),
+}
+
+impl Source {
+    /// Decides what a text names: standard input, a URL, a file that exists, or a target without a scheme.
+    ///
+    /// # Errors
+    /// When it is none of them.
+    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+        if text == "-" {
+            return Ok(Self::Stdin);
+        }
+        if let Some(profile) = profile_url(text)? {
+            return Ok(profile);
+        }
+        let path = PathBuf::from(text);
+        let target = text.parse::<Target>();
+        if !text.contains("://") && (path.exists() || target.is_err()) {
+            return Ok(Self::File(path));
+        }
+        Ok(Self::Target(Box::new(target?)))
+    }
+
+    /// Reads it to its end.
+    ///
+    /// # Errors
+    /// When it cannot be opened, fetched or read, or holds no goroutine profile.
+    pub(super) fn read<S: Sink + Send>(
+        &self,
+        module: &Module,
+        sink: &mut S,
+    ) -> anyhow::Result<Summary> {
+        match self {
+            Self::Stdin => decode(&mut io::stdin().lock(), module, sink),
+            Self::File(path) => {
+                let mut file = File::open(path).map_err(|error| {
+                    anyhow!("{error} (a target is written host:port or http://host:port)")
+                })?;
+                decode(&mut file, module, sink)
+            }
+            Self::Target(target) => {
+                let path = format!("{}/{}", module.path, Profile::Goroutine.as_str());
+                fetch(target, &path, "", module, sink)
+            }
+            Self::Profile(target, path, query) => fetch(target, path, query, module, sink),
+        }
+    }
+}
+
+/// The URL of a goroutine profile, with its `debug` parameter or without.
+fn profile_url(text: &str) -> anyhow::Result<Option<Source>> {
+    let Ok(url) = Url::parse(text) else {
+        return Ok(None);
+    };
+    let path = url.path().to_owned();
+    let named = path.ends_with("/goroutine") || path.ends_with("/goroutineleak");
+    if !matches!(url.scheme(), "http" | "https") || !named {
+        return Ok(None);
+    }
+    let mut origin = url.clone();
+    let query = url.query().unwrap_or_default().to_owned();
+    origin.set_path("");
+    origin.set_query(None);
+    let target = origin.as_str().trim_end_matches('/').parse::<Target>()?;
+    Ok(Some(Source::Profile(Box::new(target), path, query)))
+}
+
+fn decode<S: Sink>(
+    reader: &mut impl Read,
+    module: &Module,
+    sink: &mut S,
+) -> anyhow::Result<Summary> {
+    let mut decoder = Decoder::new(&module.decode);
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match reader.read(&mut piece) {
+            Ok(0) => return Ok(decoder.finish(sink)?),
+            Ok(read) => decoder.push(piece.get(..read).unwrap_or_default(), sink)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error).context("cannot be read"),
+        }
+    }
+}
+
+/// Fetches a profile as a probe does, within the module's time and size. A person at a terminal may ask any address
+/// they name, so the target counts as configured.
+fn fetch<S: Sink + Send>(
+    target: &Target,
+    path: &str,
+    query: &str,
+    module: &Module,
+    sink: &mut S,
+) -> anyhow::Result<Summary> {
+    let targets = [target.clone()];
+    let policy = Policy::new(
+        Vec::new(),
+        &Defaults {
+            targets: &targets,
+            any_target: true,
+            ..Defaults::default()
+        },
+    );
+    let fetcher = Fetcher::new(&module.fetch)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let deadline = tokio::time::Instant::now() + module.timeout;
+        let request = Request {
+            target,
+            path,
+            query,
+            policy: &policy,
+            body_limit: module.body_bytes,
+            deadline,
+        };
+        let mut answer = fetcher.open(&request).await?;
+        let mut decoder = Decoder::new(&module.decode);
+        while let Some(chunk) = answer.chunk().await? {
+            decoder.push(&chunk, sink)?;
+        }
+        Ok(decoder.finish(sink)?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_text_names() {
+        let check = |text: &str, expected: &str| {
+            let found = match Source::parse(text) {
+                Ok(Source::Stdin) => "stdin".to_owned(),
+                Ok(Source::File(path)) => format!("file {}", path.display()),
+                Ok(Source::Target(target)) => format!("target {target}"),
+                Ok(Source::Profile(target, path, query)) => {
+                    format!("profile {target} {path} {query}")
+                }
+                Err(_) => "error".to_owned(),
+            };
+            assert_eq!(found, expected, "{text}");
+        };
+        check("-", "stdin");
+        check("Cargo.toml", "file Cargo.toml");
+        check("no/such/file", "file no/such/file");
+        check("127.0.0.1:6060", "target http://127.0.0.1:6060");
+        check("http://h:6060/x", "target http://h:6060/x");
+        check(
+            "https://h/debug/pprof/goroutine?debug=2",
+            "profile https://h:443 /debug/pprof/goroutine debug=2",
+        );
+        check("ftp://h/x", "error");
+    }
+}
