@@ -1,6 +1,7 @@
 //! reqwest clients that connect only where they are told: no redirects, retries, proxies from the environment,
 //! cookies or decompression of their own.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -22,13 +23,21 @@ const MAX_SOCKETS: usize = 64;
 const USER_AGENT: &str = concat!("goroutine_exporter/", env!("CARGO_PKG_VERSION"));
 
 /// The clients of one module: one for everything over TCP, one for each unix socket.
-#[derive(Debug)]
 pub(super) struct Clients {
     tcp: Client,
     tls: ClientConfig,
     http2: bool,
     /// Oldest first.
     sockets: Mutex<Vec<(PathBuf, Client)>>,
+}
+
+/// reqwest would print its proxy, and with it the proxy's password.
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clients")
+            .field("http2", &self.http2)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Clients {

@@ -43,7 +43,7 @@ use trace::Trace;
 use crate::policy::Policy;
 use crate::target::{Endpoint, Target};
 
-/// Redirects followed before giving up. Go's client follows 9; a profile is one or two away at most.
+/// Redirects followed before giving up. Go's client gives up after 10 requests; a profile is one or two away.
 const MAX_REDIRECTS: u8 = 5;
 
 /// Fetches the profiles of every target of one module.

@@ -104,12 +104,12 @@ impl Trace {
         });
     }
 
-    /// Adds the time of one lookup, and returns to the state of not having sent anything.
+    /// Adds the time of one lookup.
     pub(super) fn resolved(&self, took: Duration) {
         self.with(|state| add(&mut state.phases.resolve, took));
     }
 
-    /// Says that the next thing to happen is a lookup.
+    /// Says that a lookup comes next, and that nothing of the next attempt has happened yet.
     pub(super) fn resolving(&self) {
         self.with(|state| state.attempt = Attempt::default());
     }
@@ -282,5 +282,67 @@ where
             });
             connected
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_phase_is_where_the_last_attempt_is() {
+        let trace = Trace::default();
+        let at = |change: fn(&mut Attempt), phase: Phase| {
+            trace.with(|state| change(&mut state.attempt));
+            assert_eq!(trace.phase(), phase);
+        };
+        at(|_| {}, Phase::Resolve);
+        at(
+            |attempt| attempt.sent = Some(Instant::now()),
+            Phase::FirstByte,
+        );
+        at(
+            |attempt| attempt.connect_start = Some(Instant::now()),
+            Phase::Connect,
+        );
+        at(
+            |attempt| attempt.tls_start = Some(Instant::now()),
+            Phase::Tls,
+        );
+        at(
+            |attempt| attempt.connect_end = Some(Instant::now()),
+            Phase::FirstByte,
+        );
+        trace.resolving();
+        at(|_| {}, Phase::Resolve);
+    }
+
+    #[test]
+    fn phases_add_up_over_attempts() {
+        let trace = Trace::default();
+        let ms = Duration::from_millis;
+        for _ in 0..2 {
+            trace.resolved(ms(5));
+            let start = Instant::now().checked_sub(ms(100)).unwrap();
+            trace.with(|state| {
+                state.attempt = Attempt {
+                    sent: Some(start),
+                    connect_start: Some(start),
+                    tls_start: Some(start + ms(10)),
+                    connect_end: Some(start + ms(30)),
+                    failed: false,
+                };
+            });
+            trace.head_arrived();
+        }
+        let phases = trace.phases();
+        assert_eq!(
+            (phases.resolve, phases.connect, phases.tls),
+            (Some(ms(10)), Some(ms(20)), Some(ms(40)))
+        );
+        assert!(
+            phases.first_byte >= Some(ms(140)) && phases.transfer.is_none(),
+            "{phases:?}"
+        );
     }
 }

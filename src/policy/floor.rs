@@ -116,8 +116,12 @@ pub(super) fn embedded(address: IpAddr) -> impl Iterator<Item = (IpAddr, u8)> {
             [0x64, 0xff9b, 0, 0, 0, 0, ..] => carries(96, bits_after(bits, 96)),
             [0x64, 0xff9b, 1, ..] => {
                 carries(96, bits_after(bits, 96));
+                // Where the prefix is longer than the form read here, zeros of the prefix look like 0.0.0.0/8.
                 for front in [48, 56, 64] {
-                    carries(front, bits_after(squeezed, front));
+                    let v4 = bits_after(squeezed, front);
+                    if v4.octets().first() != Some(&0) {
+                        carries(front, v4);
+                    }
                 }
             }
             [0x2002, ..] => carries(16, bits_after(bits, 16)),

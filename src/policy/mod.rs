@@ -4,7 +4,7 @@
 //! function of its arguments: nothing is resolved or connected here.
 //!
 //! Order of the rules: the floor refuses link-local, multicast and the like unless an entry by `cidr` was written
-//! for them ([`floor`]); then an entry of `allow` must permit the address (by `cidr`) or the name it was found by
+//! for them (`floor`); then an entry of `allow` must permit the address (by `cidr`) or the name it was found by
 //! (by `host`), or the target must be a configured one, or loopback while the exporter listens on loopback only, or
 //! `--web.allow-any-target` given. Sockets are permitted by path alone.
 

@@ -173,7 +173,7 @@ async fn an_endless_body_stops_at_the_limit() {
 async fn a_promise_of_too_much_is_not_waited_for() {
     let mut server = Server::start(|_| {
         reply(
-            format!("{HEAD}Content-Length: 99999999\r\n\r\nabc"),
+            format!("{HEAD}Content-Length: 1048577\r\n\r\nabc"),
             Then::Hang,
         )
     })

@@ -297,7 +297,6 @@ async fn a_profile_is_fetched_over_http2() {
 
 #[tokio::test]
 async fn the_wrong_protocol_on_a_port_is_told() {
-    let plain_server = Server::start(|_| ok("x")).await;
     let answering = Server::start_with(
         |_| ok("x"),
         |mut stream| {
@@ -319,7 +318,12 @@ async fn the_wrong_protocol_on_a_port_is_told() {
         error,
         "TLS handshake failed: the other side does not speak TLS"
     );
-    drop(plain_server);
+
+    let closing = Server::start_with(|_| ok("x"), |_| Box::pin(async { None })).await;
+    let error = outcome(&trusting(TlsSpec::default()), &closing)
+        .await
+        .unwrap_err();
+    assert!(error.starts_with("TLS handshake failed: "), "{error}");
 
     let go = Server::start(|_| {
         reply(
