@@ -210,8 +210,8 @@ fn what_is_seldom_meant_is_warned_of() {
 
 #[test]
 fn many_targets_are_counted() {
-    let list: String = (1..=22).map(|port| format!("- url: h:{port}\n")).collect();
-    let (_, text) = check(&format!("targets:\n{list}allow: []\n"));
+    let list: Vec<String> = (1..=22).map(|port| format!("- url: h:{port}\n")).collect();
+    let (_, text) = check(&format!("targets:\n{}allow: []\n", list.concat()));
     assert!(
         text.contains("static targets: 22\n  http://h:1 by module default\n"),
         "{text}"
