@@ -42,6 +42,23 @@ mod places;
 mod values;
 mod yaml;
 
+#[test]
+fn every_setting_makes_another_configuration() {
+    let settings = [
+        "path: /x",
+        "timeout: 9s",
+        "http: {follow_redirects: true}",
+        "classify: {labels: [x]}",
+        "limits: {groups: 1}",
+        "limits: {body_bytes: 1MiB}",
+        "limits: {inflated_bytes: 1MiB}",
+    ];
+    for setting in settings {
+        let config = Config::from_yaml(&format!("modules: {{default: {{{setting}}}}}"));
+        assert_ne!(config.unwrap(), Config::default(), "{setting}");
+    }
+}
+
 /// Every file of `examples/config`, by name.
 fn examples() -> Vec<(String, String)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/config");
