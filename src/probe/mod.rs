@@ -68,7 +68,7 @@ struct Progress {
 /// Probes a target.
 ///
 /// Cost: a connection, the body in memory up to the module's limit, and one pass over it on a thread of its own;
-/// what counting takes is told at [`count`].
+/// what counting takes is told at [`count()`].
 pub async fn probe(mut job: ProbeJob<'_>) -> ProbeOutcome {
     let mut progress = Progress::default();
     let result = run(&mut job, &mut progress).await;
