@@ -71,6 +71,10 @@ pub enum Command {
 
 /// Flags of `serve`.
 #[derive(Args, Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one for each switch of the command line"
+)]
 pub struct ServeArgs {
     /// Configuration file; without one everything has its default
     #[arg(
@@ -102,9 +106,10 @@ pub struct ServeArgs {
     )]
     pub config_auto_reload_interval: Duration,
 
-    /// Static target, served by /targets/metrics: host:port, http(s)://host:port/prefix
-    /// or unix:///socket; repeatable, or several with commas
+    /// Static targets, as typed.
     #[arg(
+        help = "Static target, served by /targets/metrics: host:port, http(s)://host:port/prefix \
+            or unix:///socket; repeatable, or several with commas",
         long = "target",
         value_name = "URL",
         env = "GOROUTINE_EXPORTER_TARGET",
@@ -139,8 +144,8 @@ pub struct ServeArgs {
     )]
     pub web_enable_lifecycle: bool,
 
-    /// Probe any target a request names; link-local, multicast and unspecified
-    /// addresses and unix sockets still need an entry in `allow`
+    /// Probe any address a request names, where the configuration has no `allow`;
+    /// link-local, multicast and unspecified addresses stay closed
     #[arg(
         long = "web.allow-any-target",
         env = "GOROUTINE_EXPORTER_WEB_ALLOW_ANY_TARGET",
@@ -400,13 +405,13 @@ impl From<CommandLine> for Command {
 
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let interval = parse_duration(text).ok_or("expected a duration such as 30s or 5m")?;
-    if !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&interval) {
+    if !(Duration::from_secs(1)..=Duration::from_hours(24)).contains(&interval) {
         return Err("expected a duration from 1s to 1d".to_owned());
     }
     Ok(interval)
 }
 
-/// Seconds with or without `s`, fractions too, as blackbox_exporter takes them; or a duration.
+/// Seconds with or without `s`, fractions too, as `blackbox_exporter` takes them; or a duration.
 fn parse_offset(text: &str) -> Result<Duration, String> {
     let number = text.strip_suffix('s').unwrap_or(text);
     let decimal = number
@@ -420,7 +425,7 @@ fn parse_offset(text: &str) -> Result<Duration, String> {
     let offset = seconds
         .or_else(|| parse_duration(text))
         .ok_or("expected seconds such as 0.5, or a duration")?;
-    if offset > Duration::from_secs(60) {
+    if offset > Duration::from_mins(1) {
         return Err("expected a duration of at most 1m".to_owned());
     }
     Ok(offset)

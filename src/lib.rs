@@ -1,4 +1,37 @@
-//! stub
+//! `goroutine_exporter`: goroutine profiles of unmodified Go services in, Prometheus series out.
+//!
+//! # Map
+//!
+//! The **core** is pure and synchronous: no I/O, no clock, no logging, no globals.
+//!
+//! - [`profile`]: the words all speak, and the [`Sink`](profile::Sink) that decoders fill.
+//! - [`decode`]: bytes in any encoding Go writes, pushed goroutine by goroutine into a sink.
+//! - [`classify`]: what a stack means: wait reason, blocking frame, application frame.
+//! - [`tally`]: counting by group in bounded memory, and choosing the groups that get series.
+//!
+//! The **edge** does I/O and knows the configuration.
+//!
+//! - [`target`], [`policy`]: what users name, and where probes may go.
+//! - [`fetch`]: the only place that opens connections to targets.
+//! - [`config`]: the file, validated and compiled; reloading.
+//! - [`probe`]: the order of one probe, and its outcome, which always exists.
+//! - [`expose`]: an outcome as text for Prometheus.
+//! - [`tracker`], [`history`], [`self_metrics`]: what is remembered of targets, of probes and of the exporter.
+//! - [`server`]: routes, pages, connections. [`commands`] and [`cli`]: the command line.
+//! - [`demo`]: a simulated target, which knows nothing of the exporter.
+//!
+//! # Invariants
+//!
+//! Each has a test.
+//!
+//! - The sum over all groups, and what is folded, is the total.
+//! - A group has the same labels and id whichever encoding it was read from.
+//! - No input makes the core panic or hold more than its stated limits; what it leaves out is counted.
+//! - The core imports nothing of the edge, and names neither files, sockets, clocks nor logs
+//!   (`tests/it/layering.rs`).
+//! - No connection is opened to an address that [`policy`] did not permit.
+//! - A secret has no way to be printed ([`secret`]).
+
 pub mod classify;
 pub mod cli;
 pub mod commands;

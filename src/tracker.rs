@@ -187,7 +187,7 @@ mod tests {
     fn the_least_recently_used_goes_first() {
         let (tracker, now) = (tracker(2), Instant::now());
         for target in ["a", "b", "a", "c"] {
-            let _ = tracker.state(key(target), now);
+            drop(tracker.state(key(target), now));
         }
         assert_eq!(known(&tracker), ["a", "c"]);
         tracker.set_limits(
@@ -205,20 +205,20 @@ mod tests {
             },
             now,
         );
-        let _ = tracker.state(key("d"), now);
+        drop(tracker.state(key("d"), now));
         assert_eq!(tracker.count(now), 0);
     }
 
     #[test]
     fn time_forgets() {
         let (tracker, now) = (tracker(9), Instant::now());
-        let _ = tracker.state(key("a"), now);
-        let _ = tracker.state(key("b"), now + HOUR / 2);
+        drop(tracker.state(key("a"), now));
+        drop(tracker.state(key("b"), now + HOUR / 2));
         assert_eq!(tracker.count(now + HOUR), 2);
         assert_eq!(tracker.count(now + HOUR + Duration::from_secs(1)), 1);
         assert_eq!(known(&tracker), ["b"]);
         // Using it again gives it a new hour.
-        let _ = tracker.state(key("b"), now + HOUR + HOUR / 3);
+        drop(tracker.state(key("b"), now + HOUR + HOUR / 3));
         assert_eq!(tracker.count(now + HOUR * 2), 1);
     }
 
@@ -226,7 +226,7 @@ mod tests {
     fn a_state_in_use_survives_being_forgotten() {
         let (tracker, now) = (tracker(1), Instant::now());
         let held = tracker.state(key("a"), now);
-        let _ = tracker.state(key("b"), now);
+        drop(tracker.state(key("b"), now));
         assert!(held.lock().is_ok());
         assert!(!Arc::ptr_eq(&held, &tracker.state(key("a"), now)));
     }

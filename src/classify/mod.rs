@@ -362,8 +362,9 @@ fn semaphore(frames: &[FrameClass], unless_told: WaitReason) -> WaitReason {
 /// The wait reason from a stack whose leading runtime frames are hidden, where what is visible tells.
 fn from_visible(frames: &[FrameClass]) -> Option<WaitReason> {
     match frames.first()?.role {
-        Role::StandIn(reason) | Role::Leaf(reason) => Some(reason),
-        Role::Parked(reason @ (WaitReason::Sleep | WaitReason::CondWait)) => Some(reason),
+        Role::StandIn(reason)
+        | Role::Leaf(reason)
+        | Role::Parked(reason @ (WaitReason::Sleep | WaitReason::CondWait)) => Some(reason),
         Role::SemaphoreEntry(_) => Some(semaphore(frames, WaitReason::Semacquire)),
         _ => None,
     }
@@ -499,7 +500,7 @@ mod tests {
     #[test]
     fn wait_reason_from_words() {
         let check = |words: &str, expected: WaitReason| {
-            assert_eq!(stated(words.as_bytes()), expected, "{words}")
+            assert_eq!(stated(words.as_bytes()), expected, "{words}");
         };
         check("chan receive (nil chan)", WaitReason::ChanReceive);
         check("select (no cases)", WaitReason::SelectNoCases);

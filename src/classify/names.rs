@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use sha2::{Digest, Sha256};
+
 use super::Origin;
 use super::tables::{PLUMBING, STDLIB_ROOTS};
 
@@ -107,7 +109,7 @@ pub fn cut_middle(name: &str) -> String {
     if name.len() <= NAME_BYTES {
         return name.to_owned();
     }
-    let mark = format!("~{:08x}~", crate::tally::fingerprint(&[name]) >> 32);
+    let mark = format!("~{:08x}~", fingerprint(&[name]) >> 32);
     let side = (NAME_BYTES - mark.len()) / 2;
     let head = name
         .get(..name.floor_char_boundary(side))
@@ -116,6 +118,21 @@ pub fn cut_middle(name: &str) -> String {
         .get(name.ceil_char_boundary(name.len() - side)..)
         .unwrap_or_default();
     format!("{head}{mark}{tail}")
+}
+
+/// The first 8 bytes of SHA-256 over the parts, each followed by a newline: the same on every machine, and
+/// easily computed elsewhere (`printf '%s\n' ... | sha256sum`).
+#[must_use]
+pub fn fingerprint(parts: &[&str]) -> u64 {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update(b"\n");
+    }
+    let digest = hash.finalize();
+    digest
+        .first_chunk()
+        .map_or(0, |head| u64::from_be_bytes(*head))
 }
 
 fn cut_front(path: &str) -> String {
@@ -341,7 +358,7 @@ mod tests {
     #[test]
     fn plumbing_is_a_list_of_packages() {
         let check = |function: &str, expected: bool| {
-            assert_eq!(is_plumbing(function.as_bytes()), expected, "{function}")
+            assert_eq!(is_plumbing(function.as_bytes()), expected, "{function}");
         };
         check("runtime.gopark", true);
         check("sync.(*Mutex).Lock", true);

@@ -216,18 +216,20 @@ fn explain_policy(config: &Config, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "  the static targets")?;
     }
     match config.allow() {
-        None => writeln!(
-            out,
-            "  this machine's loopback, while the exporter listens on loopback only"
-        )?,
-        Some([]) if config.targets().is_empty() => writeln!(out, "  nothing: allow is empty")?,
+        None => {
+            writeln!(
+                out,
+                "  this machine's loopback, while the exporter listens on loopback only"
+            )?;
+            writeln!(out, "  any address with --web.allow-any-target")?;
+        }
+        Some([]) => writeln!(out, "  nothing else: allow is empty")?,
         Some(entries) => {
             for entry in entries {
                 writeln!(out, "  {}", permitted(entry))?;
             }
         }
     }
-    writeln!(out, "  any other address with --web.allow-any-target")?;
     writeln!(
         out,
         "never, unless a cidr entry is written for them: link-local (cloud metadata), multicast,"

@@ -164,8 +164,7 @@ fn headline(exposition: &str) -> String {
     let sample = |name: &str| {
         exposition
             .lines()
-            .filter_map(move |line| line.strip_prefix(name))
-            .next()
+            .find_map(move |line| line.strip_prefix(name))
     };
     let Some(total) = sample("goroutine_goroutines ") else {
         return "the probe failed; its page says why".to_owned();
@@ -213,7 +212,7 @@ mod tests {
     impl Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.extend_from_slice(bytes);
-            if self.0.iter().filter(|byte| **byte == b'%').count() >= 1 {
+            if self.0.contains(&b'%') {
                 self.1.notify_one();
             }
             Ok(bytes.len())

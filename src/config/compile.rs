@@ -68,7 +68,7 @@ fn module(
         module.path = profile_path(&key.key("path"), &path)?;
     }
     if let Some(text) = raw.timeout {
-        let bounds = (Duration::from_millis(1), Duration::from_secs(300));
+        let bounds = (Duration::from_millis(1), Duration::from_mins(5));
         module.timeout = duration(&key.key("timeout"), &text, bounds)?;
     }
     if let Some(names) = raw.profiles {
@@ -290,7 +290,7 @@ fn probes(key: &KeyPath, raw: RawProbes) -> Result<ProbeLimits, ConfigError> {
         probes.tracked_targets = count(&key.key("tracked_targets"), tracked, 1, 1_000_000)?;
     }
     if let Some(text) = raw.forget_after {
-        let bounds = (Duration::from_secs(60), Duration::from_secs(30 * 86_400));
+        let bounds = (Duration::from_mins(1), Duration::from_hours(30 * 24));
         probes.forget_after = duration(&key.key("forget_after"), &text, bounds)?;
     }
     Ok(probes)

@@ -43,7 +43,7 @@ pub struct ConfigError {
     /// Which key; empty for faults of the file as a whole.
     pub key: KeyPath,
     /// What is wrong.
-    pub fault: Fault,
+    pub fault: Box<Fault>,
     /// What would help, in one line.
     pub hint: Option<String>,
 }
@@ -286,7 +286,7 @@ impl ConfigError {
             file: None,
             position: None,
             key,
-            fault,
+            fault: Box::new(fault),
             hint: None,
         }
     }
@@ -311,7 +311,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.file, self.position) {
             (Some(file), Some(Position { line, column })) => {
-                write!(f, "{}:{line}:{column}: ", file.display())?
+                write!(f, "{}:{line}:{column}: ", file.display())?;
             }
             (Some(file), None) => write!(f, "{}: ", file.display())?,
             (None, Some(Position { line, column })) => write!(f, "line {line}, column {column}: ")?,

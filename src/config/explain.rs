@@ -3,8 +3,6 @@
 //! The library prints path, message and place as one text and quotes values of the file in it. What it quotes is
 //! left out, since it may be a secret: of a value of the wrong kind only the kind is told.
 
-use std::fmt::Write;
-
 use super::error::{ConfigError, Fault, KeyPath, Position, Segment};
 use super::hint;
 
@@ -66,12 +64,11 @@ fn less_place(message: &str, path: &[Segment], at: Option<Position>) -> String {
 fn written_path(path: &[Segment]) -> String {
     let mut text = String::new();
     for segment in path {
-        // Writing to a string cannot fail.
-        let _: std::fmt::Result = match segment {
-            Segment::Index(index) => write!(text, "[{index}]"),
-            Segment::Key(key) if text.is_empty() => write!(text, "{key}"),
-            Segment::Key(key) => write!(text, ".{key}"),
-        };
+        match segment {
+            Segment::Index(index) => text.extend(["[", &index.to_string(), "]"]),
+            Segment::Key(key) if text.is_empty() => text.push_str(key),
+            Segment::Key(key) => text.extend([".", key]),
+        }
     }
     text.push_str(": ");
     text
@@ -113,7 +110,7 @@ fn wrong_kind(message: &str) -> Option<(Fault, Option<String>)> {
     Some((fault, hint.map(str::to_owned)))
 }
 
-/// The kind of value behind serde's description of it, `integer `5``.
+/// The kind of value that serde describes in these words.
 fn kind(found: &str) -> &'static str {
     let kinds = [
         ("integer `-", "a negative number"),

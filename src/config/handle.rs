@@ -344,7 +344,7 @@ mod tests {
         let missing = directory.path().join("missing.yml");
         let error = Config::from_file(&missing).unwrap_err();
         assert_eq!(error.file, Some(missing));
-        assert!(matches!(error.fault, Fault::Unreadable { .. }), "{error}");
+        assert!(matches!(*error.fault, Fault::Unreadable { .. }), "{error}");
     }
 
     #[test]

@@ -166,9 +166,9 @@ mod tests {
                 .split('.')
                 .filter(|step| *step != "the top level")
                 .collect();
-            let open: String = path.iter().map(|step| format!("{step}: {{")).collect();
-            let yaml = format!("{{{open}{key}: {}}}", "}".repeat(path.len()));
-            let fault = Config::from_yaml(&yaml).err().map(|error| error.fault);
+            let open: Vec<String> = path.iter().map(|step| format!("{step}: {{")).collect();
+            let yaml = format!("{{{}{key}: {}}}", open.concat(), "}".repeat(path.len()));
+            let fault = Config::from_yaml(&yaml).err().map(|error| *error.fault);
             assert!(
                 !matches!(fault, Some(Fault::UnknownKey | Fault::Syntax { .. })),
                 "{yaml}: {fault:?}"

@@ -69,7 +69,7 @@ pub const DEFAULT_PROBES_TOTAL: usize = 64;
 pub const DEFAULT_TRACKED_TARGETS: usize = 10_000;
 
 /// `probes.forget_after`: how long the state of a target outlives its last probe.
-pub const DEFAULT_FORGET_AFTER: Duration = Duration::from_secs(3600);
+pub const DEFAULT_FORGET_AFTER: Duration = Duration::from_hours(1);
 
 /// A validated configuration. It has a module `default`, and every module a target names exists.
 #[derive(Clone, Debug, PartialEq)]

@@ -331,7 +331,7 @@ pub(super) fn parse(text: &str) -> Result<RawConfig, ConfigError> {
                 path,
                 position(error.inner()),
             );
-            let at = match found.fault {
+            let at = match *found.fault {
                 Fault::DuplicateKey => walk(text, &found.key, Aim::SecondKey),
                 _ => None,
             };

@@ -68,7 +68,7 @@ pub(super) fn scan(text: &str) -> Result<(), ConfigError> {
             '-' | '?' => fresh = fresh && cursor.before_space(),
             // An anchor or a tag stands before the value, up to white space. No bracket in it closes one.
             '&' | '!' if fresh => {
-                cursor.skip_while(|next| !next.is_whitespace() && !matches!(next, '[' | '{'))?
+                cursor.skip_while(|next| !next.is_whitespace() && !matches!(next, '[' | '{'))?;
             }
             _ => fresh = false,
         }
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     fn fault(text: &str) -> Option<(Fault, Option<Position>)> {
-        scan(text).err().map(|error| (error.fault, error.position))
+        scan(text).err().map(|error| (*error.fault, error.position))
     }
 
     #[test]

@@ -46,7 +46,7 @@ enum Above {
     Pull,
     /// A C function: cgocall.
     Cgo,
-    /// `runtime/trace`: gopark, ReadTrace.
+    /// `runtime/trace`: gopark, `ReadTrace`.
     Trace,
     /// Anything else.
     Other,
@@ -211,20 +211,18 @@ impl Layout {
         if first != self.gopark? {
             return Some(RUNNING);
         }
-        match run {
-            &[_, _] if above == Above::Trace => Some(&["runtime.gopark", "runtime.ReadTrace"]),
-            &[_, _, wrapper] if self.receives.contains(&wrapper) => {
+        match *run {
+            [_, _] if above == Above::Trace => Some(&["runtime.gopark", "runtime.ReadTrace"]),
+            [_, _, wrapper] if self.receives.contains(&wrapper) => {
                 Some(&["runtime.gopark", "runtime.chanrecv"])
             }
-            &[_, _, wrapper] if self.sends.contains(&wrapper) => {
+            [_, _, wrapper] if self.sends.contains(&wrapper) => {
                 Some(&["runtime.gopark", "runtime.chansend"])
             }
-            &[_, inner] if self.selectgo.contains(&inner) => {
+            [_, inner] if self.selectgo.contains(&inner) => {
                 Some(&["runtime.gopark", "runtime.selectgo"])
             }
-            &[_, inner] if self.block.contains(&inner) => {
-                Some(&["runtime.gopark", "runtime.block"])
-            }
+            [_, inner] if self.block.contains(&inner) => Some(&["runtime.gopark", "runtime.block"]),
             _ => None,
         }
     }

@@ -149,7 +149,7 @@ impl Decoder {
             State::Sniffing(_) => Err(DecodeError::NotPprof {
                 found: "an empty body",
             }),
-            State::Gzip(body) => inflate(&body, &self.limits, sink),
+            State::Gzip(body) => inflate(&body, self.limits, sink),
             State::Protobuf(body) => proto::decode(&body, sink),
             State::Debug1(text) => text.finish(sink),
             State::Debug2(text) => text.finish(sink),
@@ -169,8 +169,8 @@ impl Decoder {
 }
 
 /// Inflates a gzip body a piece at a time into a decoder of what is inside.
-fn inflate<S: Sink>(body: &[u8], limits: &Limits, sink: &mut S) -> Result<Summary, DecodeError> {
-    let mut inner = Decoder::new(limits);
+fn inflate<S: Sink>(body: &[u8], limits: Limits, sink: &mut S) -> Result<Summary, DecodeError> {
+    let mut inner = Decoder::new(&limits);
     let end = gzip::inflate(body, limits.inflated_bytes, |piece| {
         inner.push(piece, sink)?;
         match inner.state {

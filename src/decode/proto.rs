@@ -18,7 +18,7 @@ use wire::{Field, Fields, Value, damaged};
 /// The most stacks remembered by their location ids.
 const MAX_REMEMBERED: usize = 1 << 15;
 
-/// Tags of the messages Profile, ValueType, Sample, Label, Location, Line and Function.
+/// Tags of the messages Profile, `ValueType`, Sample, Label, Location, Line and Function.
 mod tag {
     pub(super) mod profile {
         pub(in super::super) const SAMPLE_TYPE: u32 = 1;
@@ -451,12 +451,11 @@ impl Samples<'_, '_> {
     }
 }
 
+/// Key and value of a label, where it is one of text.
+type TextLabel<'a> = Option<(&'a [u8], &'a [u8])>;
+
 impl<'a> Tables<'a> {
-    fn label(
-        &self,
-        bytes: &[u8],
-        label: &[u8],
-    ) -> Result<Option<(&'a [u8], &'a [u8])>, DecodeError> {
+    fn label(&self, bytes: &[u8], label: &[u8]) -> Result<TextLabel<'a>, DecodeError> {
         let (mut key, mut text) = (0, 0);
         for field in Fields::new(bytes, label) {
             match field? {

@@ -55,3 +55,45 @@ pub fn count(body: &[u8], module: &Module, state: &Mutex<TargetState>) -> Counte
         classify,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROTOBUF: &[u8] = include_bytes!("../../tests/data/go1.26.6/goroutine.debug0.pb.gz");
+    const TEXT: &[u8] = include_bytes!("../../tests/data/go1.26.6/goroutine.debug1.txt");
+
+    #[test]
+    fn a_profile_is_counted_and_remembered() {
+        let (module, state) = (Module::default(), Mutex::default());
+        let counted = count(PROTOBUF, &module, &state);
+        let report = counted.report.unwrap();
+        assert!(report.is_whole() && counted.classify.is_some());
+        assert_eq!(report.selection.shown.len(), module.series.groups);
+        let ids = |report: &ProbeReport| -> Vec<_> {
+            report
+                .selection
+                .shown
+                .iter()
+                .map(|&place| report.tally.groups[place].id)
+                .collect()
+        };
+        let remembered = state.lock().unwrap().clone();
+        assert_ne!(remembered, TargetState::default());
+        let again = count(TEXT, &module, &state).report.unwrap();
+        assert_eq!(
+            ids(&again),
+            ids(&report),
+            "another encoding changed which groups have series"
+        );
+    }
+
+    #[test]
+    fn what_is_no_profile_leaves_the_state_alone() {
+        let state = Mutex::default();
+        let counted = count(b"<html>", &Module::default(), &state);
+        assert!(matches!(counted.report, Err(DecodeError::NotPprof { .. })));
+        assert_eq!(counted.classify, None);
+        assert_eq!(*state.lock().unwrap(), TargetState::default());
+    }
+}

@@ -10,8 +10,6 @@ mod gate;
 mod outcome;
 #[cfg(test)]
 mod sample;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -70,7 +68,7 @@ struct Progress {
 /// Probes a target.
 ///
 /// Cost: a connection, the body in memory up to the module's limit, and one pass over it on a thread of its own;
-/// what counting takes is told at [`count`].
+/// what counting takes is told at [`count()`].
 pub async fn probe(mut job: ProbeJob<'_>) -> ProbeOutcome {
     let mut progress = Progress::default();
     let result = run(&mut job, &mut progress).await;
@@ -104,20 +102,14 @@ async fn run(job: &mut ProbeJob<'_>, progress: &mut Progress) -> Result<ProbeRep
         target,
         module: job.label.to_owned(),
     };
-    let state = job.tracker.state(key, Instant::now());
+    let memory = job.tracker.state(key, Instant::now());
     let module = Arc::clone(job.module);
-    let counting = tokio::task::spawn_blocking(move || {
-        let counted = count(&body, &module, &state);
-        // They are free once the work is done, not once nobody waits for it any more.
-        drop((place, turn, bench));
-        counted
-    });
-    // Blocking work is never aborted here, so the only way it can fail is a panic.
+    let counting = compute((place, turn, bench), move || count(&body, &module, &memory));
     let Counted {
         report,
         decode,
         classify,
-    } = counting.await.map_err(|_| ProbeError::Panicked)?;
+    } = counting.await?;
     progress.phases.decode = Some(decode);
     progress.phases.classify = classify;
     match (report, cut) {
@@ -153,20 +145,20 @@ async fn fetch(
     let mut answer = fetcher.open(&request).await?;
     let mut body = Vec::with_capacity(BODY_START);
     let end = read(&mut answer, &mut body).await;
-    let fetched = answer.fetched();
+    let known = answer.fetched();
     progress.phases = Phases {
-        resolve: fetched.phases.resolve,
-        connect: fetched.phases.connect,
-        tls: fetched.phases.tls,
-        first_byte: fetched.phases.first_byte,
-        transfer: fetched.phases.transfer,
+        resolve: known.phases.resolve,
+        connect: known.phases.connect,
+        tls: known.phases.tls,
+        first_byte: known.phases.first_byte,
+        transfer: known.phases.transfer,
         ..Phases::default()
     };
     progress.goroutine = ProfileFetch {
         supported: None,
         cut: matches!(end, Err(FetchError::Cut { .. })),
-        content_type: fetched.content_type.clone(),
-        body_bytes: Some(fetched.body_bytes),
+        content_type: known.content_type.clone(),
+        body_bytes: Some(known.body_bytes),
         duration: Some(sent.elapsed()),
         read_at: Some(job.started + job.begun.elapsed()),
     };
@@ -185,6 +177,22 @@ async fn read(answer: &mut Answer, body: &mut Vec<u8>) -> Result<(), FetchError>
     Ok(())
 }
 
+/// Runs `work` on a thread of its own, where it holds what it occupies until it is done, whether or not anybody
+/// still waits for it. A panic in it is an error like others.
+async fn compute<H, T>(held: H, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ProbeError>
+where
+    H: Send + 'static,
+    T: Send + 'static,
+{
+    let working = tokio::task::spawn_blocking(move || {
+        let done = work();
+        drop(held);
+        done
+    });
+    // Blocking work is never aborted here, so the only way it can fail is a panic.
+    working.await.map_err(|_| ProbeError::Panicked)
+}
+
 /// What `waiting` comes to, unless the deadline comes first.
 async fn in_time<T>(
     deadline: tokio::time::Instant,
@@ -197,4 +205,61 @@ async fn in_time<T>(
         .ok()
         .flatten()
         .ok_or(late)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_panic_costs_one_probe_and_frees_its_place() {
+        let gate = Gate::new(1, 1);
+        let place = gate.enter();
+        assert!(gate.enter().is_none());
+        let counted = compute(place, || panic!("a fault in the decoder")).await;
+        let error: ProbeError = counted.unwrap_err();
+        assert_eq!(error.reason(), crate::failure::FailureReason::Internal);
+        assert!(gate.enter().is_some());
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_keeps_its_place_until_it_is_done() {
+        let gate = Gate::new(1, 1);
+        let (started, starts) = mpsc::channel();
+        let (end, ends) = mpsc::channel::<()>();
+        let mut work = Box::pin(compute(gate.enter(), move || {
+            started.send(()).unwrap();
+            ends.recv().unwrap_err();
+        }));
+        assert!((&mut work).now_or_never().is_none());
+        tokio::task::spawn_blocking(move || starts.recv_timeout(SOON).unwrap())
+            .await
+            .unwrap();
+        drop(work);
+        assert!(gate.enter().is_none());
+        drop(end);
+        let freed = tokio::time::timeout(SOON, gate.wait()).await.unwrap();
+        assert!(freed.is_some());
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_with_the_deadline() {
+        let now = tokio::time::Instant::now();
+        let error = in_time(now, std::future::pending::<Option<()>>(), Waited::Place)
+            .await
+            .unwrap_err();
+        assert_eq!(error.reason(), crate::failure::FailureReason::Timeout);
+        assert!(
+            error
+                .to_string()
+                .ends_with("a place among all probes, which probes.total bounds"),
+            "{error}"
+        );
+    }
 }

@@ -10,6 +10,7 @@ use axum::response::Response;
 use super::answer;
 use super::landing::{Landing, StaticRow, not_found};
 use super::state::App;
+use crate::config::ModuleName;
 
 /// `/metrics`: the exporter's own, never a fetch.
 pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
@@ -70,7 +71,7 @@ pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
             .config
             .modules()
             .keys()
-            .map(|name| name.as_str())
+            .map(ModuleName::as_str)
             .collect(),
         targets: rows
             .map(|((target, name), last)| StaticRow {

@@ -64,8 +64,8 @@ pub(super) struct Live {
 #[non_exhaustive]
 pub enum StartError {
     /// The file cannot be read or is wrong.
-    #[error("{0}")]
-    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Config(#[from] Box<ConfigError>),
     /// What a module says about HTTP cannot be used, such as a missing certificate.
     #[error("modules.{module}.http: {error}")]
     Module {
@@ -119,7 +119,10 @@ impl App {
             .reloading
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let reloaded = self.handle.reload().map_err(StartError::from);
+        let reloaded = self
+            .handle
+            .reload()
+            .map_err(|error| StartError::Config(Box::new(error)));
         self.put_in_force(reloaded.map(Some))
     }
 
@@ -132,7 +135,10 @@ impl App {
             .reloading
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let reloaded = self.handle.reload_if_changed().map_err(StartError::from);
+        let reloaded = self
+            .handle
+            .reload_if_changed()
+            .map_err(|error| StartError::Config(Box::new(error)));
         self.put_in_force(reloaded)
     }
 

@@ -213,12 +213,11 @@ impl Collector {
                 group.key.blocking,
                 group.key.app,
             );
-            match index.get(&key).and_then(|&at| merged.get_mut(at)) {
-                Some(known) => known.absorb(&group),
-                None => {
-                    index.insert(key, merged.len());
-                    merged.push(group);
-                }
+            if let Some(known) = index.get(&key).and_then(|&at| merged.get_mut(at)) {
+                known.absorb(&group);
+            } else {
+                index.insert(key, merged.len());
+                merged.push(group);
             }
         }
         merged
@@ -263,8 +262,7 @@ impl Collector {
     fn count(&mut self, stack: &KnownStack, facts: &Facts<'_>) -> Option<(Key, u32)> {
         let wait = match (facts.wait_reason.map(stated), stack.wait) {
             (Some(WaitReason::Semacquire), Wait::Stated(told)) => Pending::Known(told),
-            (Some(reason), _) => Pending::Known(reason),
-            (None, Wait::Known(reason)) => Pending::Known(reason),
+            (Some(reason), _) | (None, Wait::Known(reason)) => Pending::Known(reason),
             (None, Wait::Hidden(id)) => Pending::Hidden(id),
             (None, Wait::Stated(_)) => Pending::Known(WaitReason::Unknown),
         };

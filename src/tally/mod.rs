@@ -13,13 +13,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 pub use collector::Collector;
 pub use focus::Focused;
 pub use series::{Memory, Selection, SeriesLimits, select};
 pub use stacks::Stacks;
 
+use crate::classify::names::fingerprint;
 use crate::classify::{Origin, WaitReason};
 use crate::profile::Summary;
 
@@ -50,21 +49,6 @@ impl fmt::Display for GroupId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
-}
-
-/// The first 8 bytes of SHA-256 over the parts, each followed by a newline: the same on every machine, and
-/// easily computed elsewhere (`printf '%s\n' ... | sha256sum`).
-#[must_use]
-pub fn fingerprint(parts: &[&str]) -> u64 {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.as_bytes());
-        hash.update(b"\n");
-    }
-    let digest = hash.finalize();
-    digest
-        .first_chunk()
-        .map_or(0, |head| u64::from_be_bytes(*head))
 }
 
 /// Goroutines with the same wait reason, blocking frame and application frame.

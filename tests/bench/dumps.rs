@@ -10,7 +10,7 @@ use prost::Message;
 
 /// A dump's shape.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Goroutines.
     pub goroutines: usize,
     /// Calls of each.
@@ -22,21 +22,21 @@ pub struct Shape {
 }
 
 /// 59 MB: deep stacks, as of an RPC service.
-pub const DEEP: Shape = Shape {
+pub(crate) const DEEP: Shape = Shape {
     goroutines: 15_000,
     depth: 36,
     stacks: 2_000,
     labels: false,
 };
 /// 41 MB: many goroutines of middling depth.
-pub const MANY: Shape = Shape {
+pub(crate) const MANY: Shape = Shape {
     goroutines: 40_000,
     depth: 10,
     stacks: 300,
     labels: false,
 };
 /// 61 MB: shallow stacks with labels in every header.
-pub const SHALLOW: Shape = Shape {
+pub(crate) const SHALLOW: Shape = Shape {
     goroutines: 150_000,
     depth: 3,
     stacks: 200,
@@ -83,7 +83,7 @@ fn function(stack: usize, place: usize) -> (String, String, usize) {
 
 /// The body of `debug=2`.
 #[must_use]
-pub fn debug2(shape: Shape) -> Vec<u8> {
+pub(crate) fn debug2(shape: Shape) -> Vec<u8> {
     let mut text = String::new();
     for goroutine in 0..shape.goroutines {
         let stack = goroutine % shape.stacks;
@@ -120,7 +120,7 @@ pub fn debug2(shape: Shape) -> Vec<u8> {
 
 /// The body of `debug=1`.
 #[must_use]
-pub fn debug1(shape: Shape) -> Vec<u8> {
+pub(crate) fn debug1(shape: Shape) -> Vec<u8> {
     let mut text = format!("goroutine profile: total {}\n", shape.goroutines);
     for stack in 0..shape.goroutines {
         let address = |place: usize| 0x40_0000 + (stack * shape.depth + place) * 16;
@@ -149,7 +149,7 @@ pub fn debug1(shape: Shape) -> Vec<u8> {
 
 /// The body of `debug=0`, inflated: one goroutine a sample.
 #[must_use]
-pub fn protobuf(shape: Shape) -> Vec<u8> {
+pub(crate) fn protobuf(shape: Shape) -> Vec<u8> {
     let mut strings: Vec<Vec<u8>> = vec![Vec::new()];
     let mut intern = {
         let mut known = std::collections::HashMap::new();
@@ -183,7 +183,7 @@ pub fn protobuf(shape: Shape) -> Vec<u8> {
         let calls = leaf.chain((0..shape.depth).map(|place| function(stack, place)));
         let location_id = calls
             .map(|(name, file, line)| {
-                let next = ids.len() as u64 + 1;
+                let next = u64::try_from(ids.len()).unwrap() + 1;
                 *ids.entry((name.clone(), line)).or_insert_with(|| {
                     let (name, filename) = (intern(&mut strings, name), intern(&mut strings, file));
                     profile.function.push(Function {
@@ -232,7 +232,7 @@ pub fn protobuf(shape: Shape) -> Vec<u8> {
 
 /// The same as Go sends it.
 #[must_use]
-pub fn gzip(body: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {
     let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     writer.write_all(body).unwrap();
     writer.finish().unwrap()

@@ -9,20 +9,20 @@ use goroutine_exporter::decode::{DecodeError, Decoder, Limits};
 use goroutine_exporter::tally::{Collector, Tally};
 
 /// Far above what any recorded profile needs.
-pub const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Limits = Limits {
     inflated_bytes: 128 << 20,
 };
 
 /// One recorded process.
 #[derive(Debug)]
-pub struct Capture {
+pub(crate) struct Capture {
     pub name: String,
     folder: PathBuf,
 }
 
 impl Capture {
     /// All of them, by name.
-    pub fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
         let mut found: Vec<Self> = fs::read_dir(data)
             .unwrap()
@@ -39,17 +39,17 @@ impl Capture {
     }
 
     /// The bytes of a file, if this process has it.
-    pub fn bytes(&self, file: &str) -> Option<Vec<u8>> {
+    pub(crate) fn bytes(&self, file: &str) -> Option<Vec<u8>> {
         fs::read(self.folder.join(file)).ok()
     }
 
     /// What the program believes of its goroutines.
-    pub fn truth(&self) -> serde_json::Value {
+    pub(crate) fn truth(&self) -> serde_json::Value {
         serde_json::from_slice(&self.bytes("truth.json").unwrap()).unwrap()
     }
 
     /// A file decoded and counted with default rules.
-    pub fn tally(&self, file: &str) -> Option<Tally> {
+    pub(crate) fn tally(&self, file: &str) -> Option<Tally> {
         let bytes = self.bytes(file)?;
         Some(
             tally(&bytes, bytes.len())
@@ -59,7 +59,7 @@ impl Capture {
 }
 
 /// Decodes and counts a body that arrives in pieces of `size` bytes.
-pub fn tally(body: &[u8], size: usize) -> Result<Tally, DecodeError> {
+pub(crate) fn tally(body: &[u8], size: usize) -> Result<Tally, DecodeError> {
     let mut collector = Collector::new(&Rules::default());
     let mut decoder = Decoder::new(&LIMITS);
     for piece in body.chunks(size.max(1)) {
@@ -70,7 +70,7 @@ pub fn tally(body: &[u8], size: usize) -> Result<Tally, DecodeError> {
 }
 
 /// Goroutines by wait reason, blocking frame and application frame.
-pub fn groups(tally: &Tally) -> BTreeMap<(String, String, String), u64> {
+pub(crate) fn groups(tally: &Tally) -> BTreeMap<(String, String, String), u64> {
     tally
         .groups
         .iter()

@@ -202,16 +202,16 @@ fn sample(line: &str) -> Option<Sample> {
 /// A label's value up to its closing quote, and what follows.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
-    let mut chars = text.char_indices();
+    let mut chars = text.chars();
     loop {
         match chars.next()? {
-            (at, '"') => return Some((value, &text[at + 1..])),
-            (_, '\\') => value.push(match chars.next()?.1 {
+            '"' => return Some((value, chars.as_str())),
+            '\\' => value.push(match chars.next()? {
                 'n' => '\n',
                 same @ ('\\' | '"') => same,
                 _ => return None,
             }),
-            (_, other) => value.push(other),
+            other => value.push(other),
         }
     }
 }

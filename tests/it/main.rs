@@ -1,9 +1,12 @@
 //! Everything that is tested from outside: the library on recorded profiles, and the program against real servers.
 
-#![expect(
+#![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
     reason = "a test that cannot go on must say so and stop"
 )]
 
@@ -13,6 +16,7 @@ mod certificates;
 mod commands;
 mod go;
 mod http;
+mod layering;
 mod programs;
 mod prometheus;
 mod recorded;

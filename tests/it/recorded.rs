@@ -46,7 +46,7 @@ fn canonical(kind: &str, printed: &str) -> String {
 fn the_three_encodings_of_a_capture_give_the_same_groups() {
     let mut compared = 0;
     for capture in Capture::all() {
-        let mut seen: Vec<(&str, BTreeMap<(String, String, String), u64>)> = Vec::new();
+        let mut seen = Vec::new();
         for (file, encoding) in FILES {
             let Some(tally) = capture.tally(file) else {
                 continue;
@@ -195,7 +195,7 @@ fn a_dump_cut_at_any_byte_never_has_more_goroutines_than_the_whole() {
             };
             let whole = tally(&body, body.len()).unwrap().total;
             if !file.ends_with(".gz") {
-                body.truncate(6_000);
+                body.truncate(2_500);
             }
             for end in 0..body.len() {
                 cuts += 1;
@@ -220,7 +220,7 @@ fn a_dump_cut_at_any_byte_never_has_more_goroutines_than_the_whole() {
             }
         }
     }
-    assert!(cuts > 200_000, "only {cuts} cuts tried");
+    assert!(cuts > 150_000, "only {cuts} cuts tried");
 }
 
 #[test]

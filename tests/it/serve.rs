@@ -7,6 +7,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use flate2::write::GzDecoder;
+
 use crate::http::{Metrics, ask, exchange};
 use crate::programs::{Exporter, SOON, probe_path, until};
 use crate::servers::{GOROUTINES, Gate, Server, nobody, ok, profile, until_closed};
@@ -291,6 +293,57 @@ fn a_reload_takes_effect_or_changes_nothing() {
 }
 
 #[test]
+fn probes_do_not_notice_reloads() {
+    const PROBES: usize = 40;
+    let exporter = Exporter::with(PATIENT, &["--web.enable-lifecycle"]);
+    let healthy = Server::healthy();
+    let path = probe_path(&healthy.target(), &[]);
+    let address = exporter.address;
+    let probes = thread::spawn(move || {
+        for _ in 0..PROBES {
+            let metrics = Metrics::parse(&ask(address, "GET", &path, &[]).text());
+            metrics.is("goroutine_probe_success", &[], 1.0);
+        }
+    });
+    // At least one each of both outcomes, and then as many as there are while probes run.
+    for number in 0.. {
+        let (yaml, status) = [
+            ("modules: { default: { timeout: 30s }, other: {} }\n", 200),
+            ("modules: [\n", 500),
+            ("probes: { total: 7 }\n", 200),
+        ][number % 3];
+        exporter.configure(yaml);
+        ask(address, "POST", "/-/reload", &[]).is(status, "");
+        if number > 3 && probes.is_finished() {
+            break;
+        }
+    }
+    probes.join().unwrap();
+    let labels = [("module", "default"), ("result", "success")];
+    let count = exporter
+        .metrics()
+        .value("goroutine_exporter_probes_total", &labels);
+    assert_eq!(count, Some(40.0));
+}
+
+#[test]
+fn who_listens_for_everybody_does_not_open_loopback_to_them() {
+    let healthy = Server::healthy();
+    let exporter = Exporter::with("", &["--web.listen-address", ":0"]);
+    exporter
+        .get(&probe_path(&healthy.target(), &[]))
+        .is(403, "allow: [{cidr: \"127.0.0.1/32\"");
+    let flags = ["--web.listen-address", ":0", "--target", &healthy.target()];
+    let sidecar = Exporter::with("", &flags);
+    let metrics = sidecar.probe(&healthy.target(), "default");
+    metrics.is("goroutine_probe_success", &[], 1.0);
+    let neighbour = Server::healthy();
+    sidecar
+        .get(&probe_path(&neighbour.target(), &[]))
+        .is(403, "not allowed");
+}
+
+#[test]
 fn a_file_that_changes_is_reloaded_where_asked_for() {
     let flags = [
         "--config.enable-auto-reload",
@@ -387,4 +440,8 @@ fn answers_are_compressed_where_accepted() {
     let plain = ask(exporter.address, "GET", &path, &[]);
     assert_eq!(plain.header("content-encoding"), None);
     assert!(packed.body.len() < plain.body.len());
+    let mut inflated = GzDecoder::new(Vec::new());
+    inflated.write_all(&packed.body).unwrap();
+    let inflated = String::from_utf8(inflated.finish().unwrap()).unwrap();
+    Metrics::parse(&inflated).is("goroutine_goroutines", &[], GOROUTINES);
 }

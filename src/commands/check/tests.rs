@@ -54,7 +54,7 @@ module default
 
 probes may go to
   this machine's loopback, while the exporter listens on loopback only
-  any other address with --web.allow-any-target
+  any address with --web.allow-any-target
 never, unless a cidr entry is written for them: link-local (cloud metadata), multicast,
 unspecified and broadcast addresses
 ";
@@ -132,7 +132,6 @@ probes may go to
   whatever *.svc.cluster.local resolves to, any port
   unix sockets below /run/apps/
   the unix socket /run/other.sock
-  any other address with --web.allow-any-target
 never, unless a cidr entry is written for them: link-local (cloud metadata), multicast,
 unspecified and broadcast addresses
 
@@ -210,8 +209,8 @@ fn what_is_seldom_meant_is_warned_of() {
 
 #[test]
 fn many_targets_are_counted() {
-    let list: String = (1..=22).map(|port| format!("- url: h:{port}\n")).collect();
-    let (_, text) = check(&format!("targets:\n{list}allow: []\n"));
+    let list: Vec<String> = (1..=22).map(|port| format!("- url: h:{port}\n")).collect();
+    let (_, text) = check(&format!("targets:\n{}allow: []\n", list.concat()));
     assert!(
         text.contains("static targets: 22\n  http://h:1 by module default\n"),
         "{text}"
@@ -221,7 +220,7 @@ fn many_targets_are_counted() {
         "{text}"
     );
     assert!(
-        text.contains("probes may go to\n  the static targets\n  any other"),
+        text.contains("probes may go to\n  the static targets\n  nothing else: allow is empty\n"),
         "{text}"
     );
 }

@@ -105,7 +105,7 @@ fn of_files(module: &Module, key: &KeyPath, found: &mut Vec<(KeyPath, String)>) 
     let mut pems: Vec<(KeyPath, &Pem)> = Vec::new();
     match &spec.auth {
         Some(Auth::Basic { password, .. }) => {
-            secrets.push((key.key("basic_auth").key("password_file"), password))
+            secrets.push((key.key("basic_auth").key("password_file"), password));
         }
         Some(Auth::Scheme { credentials, .. }) => {
             secrets.push((

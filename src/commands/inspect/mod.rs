@@ -70,7 +70,7 @@ pub fn run(arguments: &InspectArgs, out: &mut impl Write) -> anyhow::Result<()> 
                     .top
                     .and_then(|top| usize::try_from(top).ok())
                     .unwrap_or(TABLE_GROUPS);
-                table::write(name, &tally, top, &table::Look::of_stdout(), out)?;
+                table::write(name, &tally, top, table::Look::of_stdout(), out)?;
             }
         }
     }

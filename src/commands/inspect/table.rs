@@ -59,7 +59,7 @@ pub(super) fn write(
     source: &str,
     tally: &Tally,
     top: usize,
-    look: &Look,
+    look: Look,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let total = look.paint(
@@ -92,13 +92,13 @@ pub(super) fn write(
         return Ok(());
     }
     writeln!(out)?;
-    wait_reasons(tally, *look, out)?;
+    wait_reasons(tally, look, out)?;
     writeln!(out)?;
     let shown = tally
         .groups
         .get(..top.min(tally.groups.len()))
         .unwrap_or_default();
-    writeln!(out, "{}", groups(shown, tally.total, *look))?;
+    writeln!(out, "{}", groups(shown, tally.total, look))?;
     let counted: u64 = shown.iter().map(|group| group.goroutines).sum();
     if let rest @ 1.. = tally.total - counted {
         let more = tally.groups.len() - shown.len();

@@ -159,7 +159,7 @@ pub(in crate::decode) fn unquote<'a>(quoted: &'a [u8], text: &mut Vec<u8>) -> Op
                     match (escape, u8::try_from(code), char::from_u32(code)) {
                         (b'x', Ok(byte), _) => text.push(byte),
                         (_, _, Some(c)) => {
-                            text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes())
+                            text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
                         }
                         _ => return None,
                     }

@@ -137,7 +137,7 @@ fn damage_costs_its_own_block_only() {
             let (recorder, summary) = Recorder::read(dump.as_bytes());
             match summary {
                 Ok(summary) => {
-                    assert_eq!((recorder.total, summary.damage), (total, damage), "{dump}")
+                    assert_eq!((recorder.total, summary.damage), (total, damage), "{dump}");
                 }
                 Err(error) => {
                     assert_eq!(

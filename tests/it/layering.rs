@@ -1,0 +1,254 @@
+//! Who may import whom, read from the sources: the map in `src/lib.rs` must stay true.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// For each module of the crate, the others that its code, tests aside, may name.
+const MAY_IMPORT: [(&str, &[&str]); 21] = [
+    ("profile", &[]),
+    ("failure", &[]),
+    ("secret", &[]),
+    ("target", &[]),
+    ("units", &[]),
+    ("decode", &["profile"]),
+    ("classify", &["profile"]),
+    ("tally", &["classify", "profile"]),
+    ("policy", &["target"]),
+    ("fetch", &["failure", "policy", "secret", "target"]),
+    (
+        "config",
+        &[
+            "classify", "decode", "fetch", "policy", "secret", "tally", "target", "units",
+        ],
+    ),
+    ("tracker", &["failure", "tally"]),
+    (
+        "probe",
+        &[
+            "classify", "config", "decode", "failure", "fetch", "policy", "tally", "target",
+            "tracker",
+        ],
+    ),
+    ("history", &["failure", "probe"]),
+    ("expose", &["classify", "probe", "tally"]),
+    ("self_metrics", &["decode", "expose", "failure", "probe"]),
+    ("cli", &["units"]),
+    ("demo", &["decode"]),
+    (
+        "server",
+        &[
+            "config",
+            "decode",
+            "expose",
+            "failure",
+            "fetch",
+            "history",
+            "policy",
+            "probe",
+            "self_metrics",
+            "tally",
+            "target",
+            "tracker",
+        ],
+    ),
+    (
+        "commands",
+        &[
+            "classify", "cli", "config", "decode", "demo", "expose", "failure", "fetch", "policy",
+            "probe", "profile", "secret", "server", "tally", "target", "units",
+        ],
+    ),
+    ("main", &[]),
+];
+
+/// Where each of these crates is at home; nowhere else may its name stand.
+const HOMES: [(&str, &[&str]); 9] = [
+    ("prost", &["decode", "demo"]),
+    ("flate2", &["decode", "demo", "server"]),
+    ("serde_yaml", &["config"]),
+    ("reqwest", &["fetch"]),
+    ("prometheus", &["expose", "self_metrics"]),
+    ("axum", &["commands", "demo", "server"]),
+    ("anyhow", &["commands", "main"]),
+    ("clap", &["cli"]),
+    ("maud", &["server"]),
+];
+
+/// Modules without I/O, clock, runtime and logs, and what would bring those in.
+const CORE: [&str; 4] = ["profile", "decode", "classify", "tally"];
+const OUTSIDE_CORE: [&str; 10] = [
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "Instant",
+    "SystemTime",
+    "tokio",
+    "tracing",
+    "std::path",
+];
+
+/// A source file: the module of the crate it belongs to, its path, and its code without tests and comments.
+struct Source {
+    module: String,
+    path: PathBuf,
+    code: String,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![root.clone()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let inside = path.strip_prefix(&root).unwrap();
+                let test = inside.components().any(|part| part.as_os_str() == "tests");
+                if test || ["tests", "recorder", "sample", "lib"].contains(&stem.as_str()) {
+                    continue;
+                }
+                let first = inside
+                    .components()
+                    .next()
+                    .unwrap()
+                    .as_os_str()
+                    .to_str()
+                    .unwrap();
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+                let code = code
+                    .lines()
+                    .filter(|line| !line.trim_start().starts_with("//"))
+                    .collect::<Vec<_>>()
+                    .join("\n");
+                found.push(Source {
+                    module: first.trim_end_matches(".rs").to_owned(),
+                    path,
+                    code,
+                });
+            }
+        }
+    }
+    assert!(found.len() > 60, "only {} sources found", found.len());
+    found
+}
+
+/// The modules named behind `crate::`, alone or in a group.
+fn imports(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        let mut depth = 0;
+        let mut name = String::new();
+        for c in rest.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                'a'..='z' | '0'..='9' | '_' if depth <= 1 => name.push(c),
+                ',' if depth == 1 => {
+                    found.insert(std::mem::take(&mut name));
+                }
+                ':' if depth == 1 && !name.is_empty() => {
+                    found.insert(std::mem::take(&mut name));
+                    depth += 10;
+                }
+                _ if depth >= 10 && c == ',' => depth -= 10,
+                c if c.is_whitespace() && depth > 0 => {}
+                _ if depth >= 1 => {}
+                _ => break,
+            }
+            if depth < 0 {
+                break;
+            }
+        }
+        found.insert(name);
+    }
+    found.retain(|name| MAY_IMPORT.iter().any(|(module, _)| module == name));
+    found
+}
+
+#[test]
+fn imports_are_seen_alone_and_in_groups() {
+    let check = |code: &str, expected: &[&str]| {
+        let expected: BTreeSet<String> = expected.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(imports(code), expected, "{code}");
+    };
+    check("use crate::tally::{Group, Tally};", &["tally"]);
+    check(
+        "use crate::{config, fetch::Fetcher, tally};",
+        &["config", "fetch", "tally"],
+    );
+    check("let x = crate::probe::probe(1);", &["probe"]);
+    check("use std::fs;", &[]);
+}
+
+#[test]
+fn modules_import_only_what_lies_below_them() {
+    let allowed: BTreeMap<&str, &[&str]> = MAY_IMPORT.into_iter().collect();
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let Some(allowed) = allowed.get(source.module.as_str()) else {
+            wrong.push(format!(
+                "{}: module {} is not in the map",
+                source.path.display(),
+                source.module
+            ));
+            continue;
+        };
+        for import in imports(&source.code) {
+            if import != source.module && !allowed.contains(&import.as_str()) {
+                wrong.push(format!(
+                    "{}: {} must not import {import}",
+                    source.path.display(),
+                    source.module
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn external_crates_have_one_home() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (name, homes) in HOMES {
+            let named = source
+                .code
+                .match_indices(&format!("{name}::"))
+                .any(|(at, _)| {
+                    let before = source.code[..at].chars().next_back();
+                    !before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+                });
+            if named && !homes.contains(&source.module.as_str()) {
+                wrong.push(format!(
+                    "{}: {name} belongs to {homes:?}",
+                    source.path.display()
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_core_is_pure() {
+    let mut wrong = Vec::new();
+    for source in sources()
+        .iter()
+        .filter(|source| CORE.contains(&source.module.as_str()))
+    {
+        for name in OUTSIDE_CORE {
+            if source.code.contains(name) {
+                wrong.push(format!("{}: {name}", source.path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
