@@ -11,5 +11,6 @@
 )]
 
 mod captures;
+mod docs;
 mod layering;
 mod recorded;
