@@ -216,7 +216,7 @@ impl Rules {
             .plumbing
             .iter()
             .any(|packages| packages.contain(package));
-        let origin = names::origin(function, file);
+        let origin = names::origin(package, file);
         let app = if self.0.app_packages.is_empty() {
             origin == Origin::App
         } else {
@@ -236,7 +236,7 @@ impl Rules {
         }
         FrameClass {
             role: tables::role(function),
-            plumbing: configured || names::is_plumbing(function),
+            plumbing: configured || names::is_plumbing(package),
             app: app && !configured,
             runtime: package == b"runtime",
             origin: if app { Origin::App } else { origin },
@@ -244,32 +244,51 @@ impl Rules {
         }
     }
 
-    /// What a stack means, leaf first. Cost: reads to the application frame, and from the root to the entry;
-    /// the whole stack only where something is watched.
+    /// What a stack of `depth` frames means, which `frame` tells by their place from the leaf. Cost: reads to the
+    /// application frame, and from the root to the entry; the whole stack only where something is watched.
     #[must_use]
-    pub fn stack(&self, leaf: Leaf, frames: &[FrameClass]) -> StackClass {
-        let outermost = frames
-            .iter()
-            .rposition(|frame| !frame.runtime)
-            .or(frames.len().checked_sub(1));
-        let blocking = frames
-            .iter()
-            .position(|frame| !frame.plumbing)
-            .or(outermost);
+    pub fn stack(
+        &self,
+        leaf: Leaf,
+        depth: usize,
+        frame: impl Fn(usize) -> FrameClass,
+    ) -> StackClass {
+        let (mut blocking, mut app) = (None, None);
+        for at in 0..depth {
+            let class = frame(at);
+            if blocking.is_none() && !class.plumbing {
+                blocking = Some(at);
+            }
+            if class.app {
+                app = Some(at);
+                break;
+            }
+        }
+        let outermost = (0..depth)
+            .rev()
+            .find(|&at| !frame(at).runtime)
+            .or(depth.checked_sub(1));
         let watches = if self.0.watch.is_empty() {
             0
         } else {
-            frames.iter().fold(0, |mask, frame| mask | frame.watches)
+            (0..depth).fold(0, |mask, at| mask | frame(at).watches)
+        };
+        let role = |at: usize| {
+            if at < depth {
+                frame(at).role
+            } else {
+                Role::None
+            }
         };
         let wait = match leaf {
-            Leaf::Complete => Wait::Known(from_frames(frames)),
-            Leaf::Stated => Wait::Stated(semaphore(frames, WaitReason::Semacquire)),
-            Leaf::Hidden(id) => from_visible(frames).map_or(Wait::Hidden(id.0), Wait::Known),
+            Leaf::Complete => Wait::Known(from_frames(role)),
+            Leaf::Stated => Wait::Stated(semaphore(role, 0)),
+            Leaf::Hidden(id) => from_visible(role).map_or(Wait::Hidden(id.0), Wait::Known),
         };
         StackClass {
             wait,
-            blocking,
-            app: frames.iter().position(|frame| frame.app),
+            blocking: blocking.or(outermost),
+            app,
             entry: outermost,
             watches,
         }
@@ -278,11 +297,11 @@ impl Rules {
     /// The wait reason behind names of hidden functions, leaf first.
     #[must_use]
     pub fn revealed(&self, functions: &[&str]) -> WaitReason {
-        let frames: Vec<_> = functions
-            .iter()
-            .map(|function| self.frame(function.as_bytes(), b""))
-            .collect();
-        from_frames(&frames)
+        from_frames(|at| {
+            functions
+                .get(at)
+                .map_or(Role::None, |function| tables::role(function.as_bytes()))
+        })
     }
 }
 
@@ -323,17 +342,13 @@ pub fn stated(words: &[u8]) -> WaitReason {
 }
 
 /// The wait reason from a complete stack: gopark's caller, else a leaf that is a system call, else it runs.
-fn from_frames(frames: &[FrameClass]) -> WaitReason {
-    let role = |at: usize| frames.get(at).map_or(Role::None, |frame| frame.role);
+fn from_frames(role: impl Fn(usize) -> Role) -> WaitReason {
     match role(0) {
         Role::Park => {
             let caller = if role(1) == Role::ParkUnlock { 2 } else { 1 };
             match role(caller) {
                 Role::Parked(reason) => reason,
-                Role::Semaphore => semaphore(
-                    frames.get(caller..).unwrap_or_default(),
-                    WaitReason::Semacquire,
-                ),
+                Role::Semaphore => semaphore(role, caller),
                 _ => WaitReason::Unknown,
             }
         }
@@ -344,11 +359,11 @@ fn from_frames(frames: &[FrameClass]) -> WaitReason {
 }
 
 /// What a semaphore was taken for: the method of package sync, which means the same in every version of Go,
-/// before the runtime's own name for it. `frames` begin at or above the semaphore.
-fn semaphore(frames: &[FrameClass], unless_told: WaitReason) -> WaitReason {
-    let mut reason = unless_told;
-    for frame in frames {
-        match frame.role {
+/// before the runtime's own name for it. The frame at `from` is at or above the semaphore.
+fn semaphore(role: impl Fn(usize) -> Role, from: usize) -> WaitReason {
+    let mut reason = WaitReason::Semacquire;
+    for at in from.. {
+        match role(at) {
             Role::Method(method) => return method,
             Role::SemaphoreEntry(entry) => reason = entry,
             Role::Parked(WaitReason::CondWait) => reason = WaitReason::CondWait,
@@ -360,12 +375,12 @@ fn semaphore(frames: &[FrameClass], unless_told: WaitReason) -> WaitReason {
 }
 
 /// The wait reason from a stack whose leading runtime frames are hidden, where what is visible tells.
-fn from_visible(frames: &[FrameClass]) -> Option<WaitReason> {
-    match frames.first()?.role {
+fn from_visible(role: impl Fn(usize) -> Role) -> Option<WaitReason> {
+    match role(0) {
         Role::StandIn(reason)
         | Role::Leaf(reason)
         | Role::Parked(reason @ (WaitReason::Sleep | WaitReason::CondWait)) => Some(reason),
-        Role::SemaphoreEntry(_) => Some(semaphore(frames, WaitReason::Semacquire)),
+        Role::SemaphoreEntry(_) => Some(semaphore(role, 0)),
         _ => None,
     }
 }
@@ -374,11 +389,10 @@ fn from_visible(frames: &[FrameClass]) -> Option<WaitReason> {
 mod tests {
     use super::*;
 
-    fn classes(rules: &Rules, functions: &[&str]) -> Vec<FrameClass> {
-        functions
-            .iter()
-            .map(|function| rules.frame(function.as_bytes(), b""))
-            .collect()
+    fn classified(rules: &Rules, leaf: Leaf, functions: &[&str]) -> StackClass {
+        rules.stack(leaf, functions.len(), |at| {
+            rules.frame(functions[at].as_bytes(), b"")
+        })
     }
 
     #[test]
@@ -389,7 +403,7 @@ mod tests {
                 .split(" < ")
                 .filter(|name| !name.is_empty())
                 .collect();
-            let class = rules.stack(Leaf::Complete, &classes(&rules, &frames));
+            let class = classified(&rules, Leaf::Complete, &frames);
             assert_eq!(class.wait, Wait::Known(expected), "{functions}");
         };
         check("", WaitReason::Running);
@@ -523,7 +537,7 @@ mod tests {
         let rules = Rules::default();
         let check = |functions: &[&str], expected: WaitReason| {
             assert_eq!(
-                rules.stack(Leaf::Stated, &classes(&rules, functions)).wait,
+                classified(&rules, Leaf::Stated, functions).wait,
                 Wait::Stated(expected),
                 "{functions:?}"
             );
@@ -573,7 +587,7 @@ mod tests {
         let rules = Rules::new(&spec).unwrap();
         let check = |functions: &[&str],
                      expected: (Option<usize>, Option<usize>, Option<usize>)| {
-            let class = rules.stack(Leaf::Complete, &classes(&rules, functions));
+            let class = classified(&rules, Leaf::Complete, functions);
             assert_eq!(
                 (class.blocking, class.app, class.entry),
                 expected,
@@ -646,14 +660,16 @@ mod tests {
             ..ClassifySpec::default()
         })
         .unwrap();
-        let class = rules.stack(
+        let class = classified(
+            &rules,
             Leaf::Complete,
-            &classes(&rules, &["runtime.mapassign_faststr", "main.f"]),
+            &["runtime.mapassign_faststr", "main.f"],
         );
         assert_eq!(class.watches, 1);
-        let class = rules.stack(
+        let class = classified(
+            &rules,
             Leaf::Complete,
-            &classes(&rules, &["main.f", "database/sql.(*DB).conn"]),
+            &["main.f", "database/sql.(*DB).conn"],
         );
         assert_eq!(class.watches, 2);
     }

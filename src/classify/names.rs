@@ -18,20 +18,20 @@ pub const NAME_BYTES: usize = 200;
 /// The import path of a symbol, as escaped in it; the whole symbol where it has none (`panic`, C functions).
 #[must_use]
 pub fn package(function: &[u8]) -> &[u8] {
-    let head = until(function, |byte| byte == b'(' || byte == b'[');
-    let element = head
-        .iter()
-        .rposition(|&byte| byte == b'/')
-        .map_or(0, |slash| slash + 1);
-    let dot = head.iter().skip(element).position(|&byte| byte == b'.');
+    let head = memchr::memchr2(b'(', b'[', function)
+        .and_then(|end| function.get(..end))
+        .unwrap_or(function);
+    let element = memchr::memrchr(b'/', head).map_or(0, |slash| slash + 1);
+    let dot = head
+        .get(element..)
+        .and_then(|name| memchr::memchr(b'.', name));
     dot.and_then(|dot| head.get(..element + dot))
         .unwrap_or(function)
 }
 
-/// Whether a symbol is plumbing: what stands between the runtime and the code that waits.
+/// Whether a package is plumbing: what stands between the runtime and the code that waits.
 #[must_use]
-pub fn is_plumbing(function: &[u8]) -> bool {
-    let package = package(function);
+pub fn is_plumbing(package: &[u8]) -> bool {
     PLUMBING.binary_search(&package).is_ok()
         || [&b"internal/"[..], b"runtime/internal/", b"vendor/"]
             .iter()
@@ -54,14 +54,13 @@ pub fn display(function: &[u8]) -> String {
     cut_middle(&printable(&name))
 }
 
-/// Whose code a function is, by its package and the file it was compiled from.
+/// Whose code a package is, by the file that one of its functions was compiled from.
 ///
 /// Standard library: below `$GOROOT/src`, or with `-trimpath` a file named by its import path, and a first path
 /// element that Go reserves. Dependency: a module cache path (`name@version/`) or a vendor directory. `main`
 /// is always the application. Whatever is left is the application, even without a file.
 #[must_use]
-pub fn origin(function: &[u8], file: &[u8]) -> Origin {
-    let package = package(function);
+pub fn origin(package: &[u8], file: &[u8]) -> Origin {
     if package == b"main" {
         return Origin::App;
     }
@@ -358,7 +357,11 @@ mod tests {
     #[test]
     fn plumbing_is_a_list_of_packages() {
         let check = |function: &str, expected: bool| {
-            assert_eq!(is_plumbing(function.as_bytes()), expected, "{function}");
+            assert_eq!(
+                is_plumbing(package(function.as_bytes())),
+                expected,
+                "{function}"
+            );
         };
         check("runtime.gopark", true);
         check("sync.(*Mutex).Lock", true);
@@ -383,7 +386,7 @@ mod tests {
     fn origin_is_told_from_the_file() {
         let check = |function: &str, file: &str, expected: Origin| {
             assert_eq!(
-                origin(function.as_bytes(), file.as_bytes()),
+                origin(package(function.as_bytes()), file.as_bytes()),
                 expected,
                 "{function} {file}"
             );
