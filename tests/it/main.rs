@@ -10,7 +10,16 @@
     reason = "a test that cannot go on must say so and stop"
 )]
 
+mod bad_targets;
 mod captures;
+mod certificates;
+mod commands;
 mod docs;
+mod go;
+mod http;
 mod layering;
+mod programs;
+mod prometheus;
 mod recorded;
+mod serve;
+mod servers;
