@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::interner::{Frames, NameId, Names};
-use super::{Group, GroupId, Tally, WAITED_MINUTES};
+use super::{Group, GroupId, Place, Tally, WAITED_MINUTES};
 use crate::classify::{
     FrameClass, NO_STACK, NOT_STARTED, Origin, Rules, Wait, WaitReason, names, stated,
 };
@@ -106,15 +106,23 @@ impl Alternatives {
         }
     }
 
-    /// The most frequent by what `view` makes of each frame; ties go to the smaller view, so that the order of
-    /// a dump does not matter.
-    fn most_frequent<T: Ord>(&self, mut view: impl FnMut(Option<FrameId>) -> T) -> Option<T> {
+    /// What `view` makes of the frames, with its goroutines, the most frequent first; ties by the view, so that the
+    /// order of a dump does not matter.
+    fn by_frequency<T: Ord>(&self, mut view: impl FnMut(Option<FrameId>) -> T) -> Vec<(T, u64)> {
         let mut seen: BTreeMap<T, u64> = BTreeMap::new();
         for &(frame, count) in &self.0 {
-            *seen.entry(view(frame)).or_default() += count;
+            let known = seen.entry(view(frame)).or_default();
+            *known = known.saturating_add(count);
         }
-        seen.into_iter()
-            .min_by_key(|(_, count)| Reverse(*count))
+        let mut seen: Vec<(T, u64)> = seen.into_iter().collect();
+        seen.sort_by_key(|(_, count)| Reverse(*count));
+        seen
+    }
+
+    fn most_frequent<T: Ord>(&self, view: impl FnMut(Option<FrameId>) -> T) -> Option<T> {
+        self.by_frequency(view)
+            .into_iter()
+            .next()
             .map(|(best, _)| best)
     }
 }
@@ -240,11 +248,20 @@ impl Collector {
         let (frames, names) = (&mut self.frames, &mut self.names);
         let blocking_frame = names.get(group.key.blocking);
         let app_frame = names.get(group.key.app);
-        let located = group.located.most_frequent(|frame| {
+        let located = group.located.by_frequency(|frame| {
             let place = frame.and_then(|frame| frames.place(frame, names));
             place.map_or((Arc::default(), 0), |(file, line)| (names.get(file), line))
         });
-        let (file, line) = located.unwrap_or_default();
+        let place = |((file, line), goroutines)| Place {
+            file,
+            line,
+            goroutines,
+        };
+        let places: Vec<Place> = located.into_iter().map(place).collect();
+        let (file, line) = places
+            .first()
+            .map(|place| (place.file.clone(), place.line))
+            .unwrap_or_default();
         let mut name = |frame: Option<FrameId>| {
             frame
                 .and_then(|frame| frames.name(frame, names))
@@ -261,6 +278,7 @@ impl Collector {
             longest_wait,
             file,
             line,
+            places,
             entry: group.entries.most_frequent(&mut name).unwrap_or_default(),
             created_by: group.creators.most_frequent(&mut name),
             origin: group.origin,
