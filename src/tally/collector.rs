@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::interner::{Frames, NameId, Names};
-use super::{Group, GroupId, Tally, WAITED_MINUTES};
+use super::{Group, GroupId, Place, Tally, WAITED_MINUTES};
 use crate::classify::{
     FrameClass, NO_STACK, NOT_STARTED, Origin, Rules, Wait, WaitReason, names, stated,
 };
@@ -24,6 +24,8 @@ const MAX_GROUPS: usize = 1 << 14;
 const MAX_ALTERNATIVES: usize = 32;
 /// The most values of one pprof label kept apart; the rest is value `other`.
 const MAX_LABEL_VALUES: usize = 20;
+/// How many bytes of a label's value are looked at. A protobuf may refer to one huge string from every goroutine.
+const MAX_LABEL_BYTES: usize = 512;
 
 /// Counts what a decoder pushes. Memory: about 40 bytes a distinct stack up to 32,768 of them, the text of the
 /// distinct frames, and some hundred bytes a group; the number of goroutines does not matter.
@@ -34,12 +36,14 @@ pub struct Collector {
     names: Names,
     stacks: Vec<KnownStack>,
     transient: KnownStack,
-    classes: Vec<FrameClass>,
+    /// Stands for frames that are not kept.
+    overflow: FrameClass,
     groups: Vec<Counted>,
     index: HashTable<u32>,
     hasher: RandomState,
     hidden: BTreeMap<u16, WaitReason>,
     total: u64,
+    leaked: u64,
     unlisted: u64,
     watches: Vec<u64>,
     labels: Vec<BTreeMap<Arc<str>, u64>>,
@@ -53,6 +57,7 @@ struct KnownStack {
     blocking: Option<FrameId>,
     app: Option<FrameId>,
     entry: Option<FrameId>,
+    origin: Origin,
     watches: u32,
     /// Where the goroutines of this stack were counted last: they nearly always go there again.
     last: Option<(Key, u32)>,
@@ -82,6 +87,8 @@ struct Counted {
     located: Alternatives,
     entries: Alternatives,
     creators: Alternatives,
+    /// The nearest to the application among those of the blocking frames: functions of one name may come from several
+    /// files, and the order of a dump must not matter.
     origin: Origin,
 }
 
@@ -99,15 +106,23 @@ impl Alternatives {
         }
     }
 
-    /// The most frequent by what `view` makes of each frame; ties go to the smaller view, so that the order of
-    /// a dump does not matter.
-    fn most_frequent<T: Ord>(&self, mut view: impl FnMut(Option<FrameId>) -> T) -> Option<T> {
+    /// What `view` makes of the frames, with its goroutines, the most frequent first; ties by the view, so that the
+    /// order of a dump does not matter.
+    fn by_frequency<T: Ord>(&self, mut view: impl FnMut(Option<FrameId>) -> T) -> Vec<(T, u64)> {
         let mut seen: BTreeMap<T, u64> = BTreeMap::new();
         for &(frame, count) in &self.0 {
-            *seen.entry(view(frame)).or_default() += count;
+            let known = seen.entry(view(frame)).or_default();
+            *known = known.saturating_add(count);
         }
-        seen.into_iter()
-            .min_by_key(|(_, count)| Reverse(*count))
+        let mut seen: Vec<(T, u64)> = seen.into_iter().collect();
+        seen.sort_by_key(|(_, count)| Reverse(*count));
+        seen
+    }
+
+    fn most_frequent<T: Ord>(&self, view: impl FnMut(Option<FrameId>) -> T) -> Option<T> {
+        self.by_frequency(view)
+            .into_iter()
+            .next()
             .map(|(best, _)| best)
     }
 }
@@ -125,15 +140,17 @@ impl Collector {
                 blocking: None,
                 app: None,
                 entry: None,
+                origin: Origin::Stdlib,
                 watches: 0,
                 last: None,
             },
-            classes: Vec::new(),
+            overflow: rules.frame(b"", b""),
             groups: Vec::new(),
             index: HashTable::new(),
             hasher: RandomState::default(),
             hidden: BTreeMap::new(),
             total: 0,
+            leaked: 0,
             unlisted: 0,
             watches: vec![0; rules.watches().len()],
             labels: vec![BTreeMap::new(); rules.labels().len()],
@@ -151,7 +168,7 @@ impl Collector {
             wait_reasons: [0; WaitReason::ALL.len()],
             longest_waits: [None; WaitReason::ALL.len()],
             waited: [[0; WAITED_MINUTES.len()]; WaitReason::ALL.len()],
-            leaked: 0,
+            leaked: self.leaked,
             groups: Vec::with_capacity(self.groups.len()),
             unlisted: self.unlisted,
             watches: self
@@ -179,7 +196,6 @@ impl Collector {
                     *known = known.saturating_add(more);
                 }
             }
-            tally.leaked = tally.leaked.saturating_add(group.leaked);
             let group = self.named(&group, reason, longest);
             tally.groups.push(group);
         }
@@ -232,11 +248,20 @@ impl Collector {
         let (frames, names) = (&mut self.frames, &mut self.names);
         let blocking_frame = names.get(group.key.blocking);
         let app_frame = names.get(group.key.app);
-        let located = group.located.most_frequent(|frame| {
-            let text = frames.text_of(frame.unwrap_or(Frames::OVERFLOW));
-            (names::relative_file(text.function, text.file), text.line)
+        let located = group.located.by_frequency(|frame| {
+            let place = frame.and_then(|frame| frames.place(frame, names));
+            place.map_or((Arc::default(), 0), |(file, line)| (names.get(file), line))
         });
-        let (file, line) = located.unwrap_or_default();
+        let place = |((file, line), goroutines)| Place {
+            file,
+            line,
+            goroutines,
+        };
+        let places: Vec<Place> = located.into_iter().map(place).collect();
+        let (file, line) = places
+            .first()
+            .map(|place| (place.file.clone(), place.line))
+            .unwrap_or_default();
         let mut name = |frame: Option<FrameId>| {
             frame
                 .and_then(|frame| frames.name(frame, names))
@@ -251,8 +276,9 @@ impl Collector {
             goroutines: group.goroutines,
             leaked: group.leaked,
             longest_wait,
-            file: file.into(),
+            file,
             line,
+            places,
             entry: group.entries.most_frequent(&mut name).unwrap_or_default(),
             created_by: group.creators.most_frequent(&mut name),
             origin: group.origin,
@@ -292,7 +318,7 @@ impl Collector {
         {
             return Some((key, at));
         }
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hasher.hash_one(Some(key));
         let groups = &self.groups;
         let key_at = |at: &u32| {
             usize::try_from(*at)
@@ -306,18 +332,7 @@ impl Collector {
         let at = u32::try_from(self.groups.len())
             .ok()
             .filter(|_| self.groups.len() < MAX_GROUPS)?;
-        let origin = stack
-            .blocking
-            .and_then(|frame| self.frames.class(frame))
-            .map_or(Origin::Stdlib, |class| class.origin());
-        self.groups.push(Counted::new(
-            key,
-            if facts.not_started {
-                Origin::Stdlib
-            } else {
-                origin
-            },
-        ));
+        self.groups.push(Counted::new(key));
         let (groups, hasher) = (&self.groups, &self.hasher);
         self.index.insert_unique(hash, at, |at| {
             hasher.hash_one(
@@ -337,6 +352,7 @@ impl Collector {
                 .iter()
                 .filter(|(name, _)| *name == key.as_bytes())
             {
+                let value = value.get(..MAX_LABEL_BYTES).unwrap_or(value);
                 let text = String::from_utf8_lossy(value);
                 let value = names::cut_middle(&text);
                 let full = values.len() >= MAX_LABEL_VALUES && !values.contains_key(value.as_str());
@@ -358,15 +374,15 @@ impl Sink for Collector {
     }
 
     fn stack(&mut self, stack: Stack<'_>) -> StackId {
-        self.classes.clear();
-        let overflow = self.rules.frame(b"", b"");
-        self.classes.extend(
+        let (frames, overflow) = (&self.frames, self.overflow);
+        let class_at = |at: usize| {
             stack
                 .frames
-                .iter()
-                .map(|&id| self.frames.class(id).unwrap_or(overflow)),
-        );
-        let class = self.rules.stack(stack.leaf, &self.classes);
+                .get(at)
+                .and_then(|&id| frames.class(id))
+                .unwrap_or(overflow)
+        };
+        let class = self.rules.stack(stack.leaf, stack.frames.len(), class_at);
         let frame = |at: Option<usize>| at.and_then(|at| stack.frames.get(at)).copied();
         let known = KnownStack {
             wait: class.wait,
@@ -377,6 +393,9 @@ impl Sink for Collector {
             } else {
                 frame(class.entry)
             },
+            origin: class
+                .blocking
+                .map_or(Origin::Stdlib, |at| class_at(at).origin()),
             watches: class.watches,
             last: None,
         };
@@ -398,6 +417,9 @@ impl Sink for Collector {
             .and_then(|at| self.stacks.get(at));
         let known = *known.unwrap_or(&self.transient);
         self.total = self.total.saturating_add(facts.count);
+        if facts.leaked {
+            self.leaked = self.leaked.saturating_add(facts.count);
+        }
         self.highest_id = self.highest_id.max(facts.id);
         for (bit, count) in self.watches.iter_mut().enumerate() {
             if known.watches & (1 << bit) != 0 {
@@ -427,7 +449,7 @@ impl Sink for Collector {
 }
 
 impl Counted {
-    fn new(key: Key, origin: Origin) -> Self {
+    fn new(key: Key) -> Self {
         Self {
             key,
             goroutines: 0,
@@ -437,7 +459,7 @@ impl Counted {
             located: Alternatives::default(),
             entries: Alternatives::default(),
             creators: Alternatives::default(),
-            origin,
+            origin: Origin::Stdlib,
         }
     }
 
@@ -462,6 +484,7 @@ impl Counted {
         if !facts.not_started {
             self.located.add(stack.app.or(stack.blocking), facts.count);
             self.entries.add(stack.entry, facts.count);
+            self.origin = self.origin.min(stack.origin);
         }
         if facts.wait_reason.is_some() {
             self.creators.add(facts.created_by, facts.count);
@@ -472,6 +495,7 @@ impl Counted {
         self.goroutines = self.goroutines.saturating_add(other.goroutines);
         self.leaked = self.leaked.saturating_add(other.leaked);
         self.longest = self.longest.max(other.longest);
+        self.origin = self.origin.min(other.origin);
         for (count, more) in self.waited.iter_mut().zip(other.waited) {
             *count = count.saturating_add(more);
         }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Group, GroupId, Tally};
 
@@ -35,6 +36,8 @@ pub struct Memory {
     held: BTreeMap<GroupId, u8>,
     /// Small newcomers of the last probe.
     candidates: Vec<GroupId>,
+    /// The place in the source told for each group with series.
+    places: BTreeMap<GroupId, (Arc<str>, u32)>,
 }
 
 /// Which groups get series.
@@ -124,11 +127,9 @@ pub fn select(tally: &Tally, limits: &SeriesLimits, memory: &mut Memory) -> Sele
         kept.push(rank);
         held.insert(group.id, 0);
     }
-    *memory = Memory {
-        started: true,
-        held,
-        candidates,
-    };
+    memory.started = true;
+    memory.held = held;
+    memory.candidates = candidates;
 
     kept.sort_unstable();
     let shown: Vec<usize> = kept
@@ -146,6 +147,32 @@ pub fn select(tally: &Tally, limits: &SeriesLimits, memory: &mut Memory) -> Sele
         other: tally.total.saturating_sub(counted),
         shown,
     }
+}
+
+/// Keeps the place told for a group with series while a good part of its goroutines is there: a group that is spread
+/// over two lines must not change its line with every probe, and after a deploy, when the old line is gone, must.
+///
+/// Cost: linear in the places of the groups with series.
+pub fn steady(tally: &mut Tally, selection: &Selection, memory: &mut Memory) {
+    let mut told = BTreeMap::new();
+    for &place in &selection.shown {
+        let Some(group) = tally.groups.get_mut(place) else {
+            continue;
+        };
+        let most = group.places.first().map_or(0, |place| place.goroutines);
+        if let Some((file, line)) = memory.places.get(&group.id)
+            && let Some(known) = group
+                .places
+                .iter()
+                .find(|place| place.file == *file && place.line == *line)
+            && known.goroutines.saturating_mul(CLEARLY_LARGER) > most
+        {
+            group.file = known.file.clone();
+            group.line = known.line;
+        }
+        told.insert(group.id, (group.file.clone(), group.line));
+    }
+    memory.places = told;
 }
 
 fn urgency(group: &Group) -> Urgency {
@@ -170,4 +197,63 @@ fn floor(total: u64, limits: &SeriesLimits) -> u64 {
     limits
         .min_goroutines
         .max((limits.min_ratio * total as f64).ceil() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classify::Rules;
+    use crate::decode::{Limits, decode};
+    use crate::tally::Collector;
+
+    /// The line told for the one group, probe after probe: each with so many goroutines at line 1, 2 and 3.
+    fn told(probes: &[[u64; 3]]) -> Vec<u32> {
+        let mut memory = Memory::default();
+        let limits = SeriesLimits {
+            groups: 5,
+            min_goroutines: 1,
+            min_ratio: 0.0,
+        };
+        let mut lines = Vec::new();
+        for probe in probes {
+            let mut text = format!("goroutine profile: total {}\n", probe.iter().sum::<u64>());
+            for (at, count) in probe.iter().enumerate().filter(|(_, count)| **count > 0) {
+                text += &format!(
+                    "{count} @ 0x{at}1\n#\t0x{at}1\tmain.f+0x1\t/a.go:{}\n\n",
+                    at + 1
+                );
+            }
+            let mut collector = Collector::new(&Rules::default());
+            let summary = decode(
+                text.as_bytes(),
+                &Limits { inflated_bytes: 0 },
+                &mut collector,
+            )
+            .unwrap();
+            let mut tally = collector.finish(summary);
+            let selection = select(&tally, &limits, &mut memory);
+            steady(&mut tally, &selection, &mut memory);
+            lines.push(tally.groups[0].line);
+        }
+        lines
+    }
+
+    #[test]
+    fn a_group_changes_its_line_only_for_a_reason() {
+        assert_eq!(
+            told(&[[60, 40, 0], [40, 60, 0], [60, 40, 0]]),
+            [1, 1, 1],
+            "two lines of about one size"
+        );
+        assert_eq!(
+            told(&[[60, 40, 0], [30, 61, 0], [31, 60, 0]]),
+            [1, 2, 2],
+            "the other is twice as large"
+        );
+        assert_eq!(
+            told(&[[60, 40, 0], [0, 0, 9]]),
+            [1, 3],
+            "a deploy moved the line"
+        );
+    }
 }

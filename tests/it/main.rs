@@ -14,6 +14,7 @@ mod bad_targets;
 mod captures;
 mod certificates;
 mod commands;
+mod docs;
 mod go;
 mod http;
 mod layering;
