@@ -2,8 +2,8 @@
 
 use std::process::Output;
 
-use crate::http::Metrics;
-use crate::programs::{repository, run};
+use crate::http::{Metrics, get};
+use crate::programs::{Program, command, repository, run};
 use crate::servers::{GOROUTINES, Server, nobody};
 
 const PROFILE: &str = "tests/data/go1.27.3/goroutine.debug0.pb.gz";
@@ -173,4 +173,34 @@ fn serving_with_a_wrong_configuration_does_not_begin() {
         2,
         "--web.listen-address",
     );
+}
+
+#[test]
+fn the_demo_serves_what_it_links_to() {
+    let demo = Program::start(command().args(["demo", "--web.listen-address", "127.0.0.1:0"]));
+    let link = |what: &str| -> String {
+        demo.line(what, |line| {
+            let rest = line.trim().strip_prefix(what)?;
+            Some(rest.trim().strip_prefix("http://")?.to_owned())
+        })
+    };
+    let series = link("series of the service");
+    let (address, path) = series.split_once('/').unwrap();
+    let address = address.parse().unwrap();
+    let metrics = Metrics::parse(&get(address, &format!("/{path}")).text());
+    metrics.is("goroutine_probe_success", &[], 1.0);
+    let total = metrics.value("goroutine_goroutines", &[]).unwrap();
+    assert!(total > 1_000.0, "{}", metrics.text);
+    assert_eq!(get(address, "/").status, 200);
+    let service = link("the service");
+    let service = service.trim_end_matches('/');
+    assert_eq!(get(service.parse().unwrap(), "/").status, 200);
+    let report = json(&["inspect", "--format", "json", service], b"");
+    assert!(report["total"].as_u64().unwrap() > 1_000, "{report}");
+}
+
+#[test]
+fn the_version_is_told() {
+    let said = prints(&["--version"], b"");
+    assert!(said.contains(env!("CARGO_PKG_VERSION")), "{said}");
 }
