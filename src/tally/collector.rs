@@ -1,5 +1,8 @@
 //! The sink that counts: frames, stacks and goroutines in, a [`Tally`] out.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
@@ -24,6 +27,8 @@ const MAX_GROUPS: usize = 1 << 14;
 const MAX_ALTERNATIVES: usize = 32;
 /// The most values of one pprof label kept apart; the rest is value `other`.
 const MAX_LABEL_VALUES: usize = 20;
+/// How many bytes of a label's value are looked at. A protobuf may refer to one huge string from every goroutine.
+const MAX_LABEL_BYTES: usize = 512;
 
 /// Counts what a decoder pushes. Memory: about 40 bytes a distinct stack up to 32,768 of them, the text of the
 /// distinct frames, and some hundred bytes a group; the number of goroutines does not matter.
@@ -40,6 +45,7 @@ pub struct Collector {
     hasher: RandomState,
     hidden: BTreeMap<u16, WaitReason>,
     total: u64,
+    leaked: u64,
     unlisted: u64,
     watches: Vec<u64>,
     labels: Vec<BTreeMap<Arc<str>, u64>>,
@@ -53,6 +59,7 @@ struct KnownStack {
     blocking: Option<FrameId>,
     app: Option<FrameId>,
     entry: Option<FrameId>,
+    origin: Origin,
     watches: u32,
     /// Where the goroutines of this stack were counted last: they nearly always go there again.
     last: Option<(Key, u32)>,
@@ -82,6 +89,8 @@ struct Counted {
     located: Alternatives,
     entries: Alternatives,
     creators: Alternatives,
+    /// The nearest to the application among those of the blocking frames: functions of one name may come from several
+    /// files, and the order of a dump must not matter.
     origin: Origin,
 }
 
@@ -125,6 +134,7 @@ impl Collector {
                 blocking: None,
                 app: None,
                 entry: None,
+                origin: Origin::Stdlib,
                 watches: 0,
                 last: None,
             },
@@ -134,6 +144,7 @@ impl Collector {
             hasher: RandomState::default(),
             hidden: BTreeMap::new(),
             total: 0,
+            leaked: 0,
             unlisted: 0,
             watches: vec![0; rules.watches().len()],
             labels: vec![BTreeMap::new(); rules.labels().len()],
@@ -151,7 +162,7 @@ impl Collector {
             wait_reasons: [0; WaitReason::ALL.len()],
             longest_waits: [None; WaitReason::ALL.len()],
             waited: [[0; WAITED_MINUTES.len()]; WaitReason::ALL.len()],
-            leaked: 0,
+            leaked: self.leaked,
             groups: Vec::with_capacity(self.groups.len()),
             unlisted: self.unlisted,
             watches: self
@@ -179,7 +190,6 @@ impl Collector {
                     *known = known.saturating_add(more);
                 }
             }
-            tally.leaked = tally.leaked.saturating_add(group.leaked);
             let group = self.named(&group, reason, longest);
             tally.groups.push(group);
         }
@@ -233,8 +243,8 @@ impl Collector {
         let blocking_frame = names.get(group.key.blocking);
         let app_frame = names.get(group.key.app);
         let located = group.located.most_frequent(|frame| {
-            let text = frames.text_of(frame.unwrap_or(Frames::OVERFLOW));
-            (names::relative_file(text.function, text.file), text.line)
+            let place = frame.and_then(|frame| frames.place(frame, names));
+            place.map_or((Arc::default(), 0), |(file, line)| (names.get(file), line))
         });
         let (file, line) = located.unwrap_or_default();
         let mut name = |frame: Option<FrameId>| {
@@ -251,7 +261,7 @@ impl Collector {
             goroutines: group.goroutines,
             leaked: group.leaked,
             longest_wait,
-            file: file.into(),
+            file,
             line,
             entry: group.entries.most_frequent(&mut name).unwrap_or_default(),
             created_by: group.creators.most_frequent(&mut name),
@@ -306,18 +316,7 @@ impl Collector {
         let at = u32::try_from(self.groups.len())
             .ok()
             .filter(|_| self.groups.len() < MAX_GROUPS)?;
-        let origin = stack
-            .blocking
-            .and_then(|frame| self.frames.class(frame))
-            .map_or(Origin::Stdlib, |class| class.origin());
-        self.groups.push(Counted::new(
-            key,
-            if facts.not_started {
-                Origin::Stdlib
-            } else {
-                origin
-            },
-        ));
+        self.groups.push(Counted::new(key));
         let (groups, hasher) = (&self.groups, &self.hasher);
         self.index.insert_unique(hash, at, |at| {
             hasher.hash_one(
@@ -337,6 +336,7 @@ impl Collector {
                 .iter()
                 .filter(|(name, _)| *name == key.as_bytes())
             {
+                let value = value.get(..MAX_LABEL_BYTES).unwrap_or(value);
                 let text = String::from_utf8_lossy(value);
                 let value = names::cut_middle(&text);
                 let full = values.len() >= MAX_LABEL_VALUES && !values.contains_key(value.as_str());
@@ -377,6 +377,10 @@ impl Sink for Collector {
             } else {
                 frame(class.entry)
             },
+            origin: class
+                .blocking
+                .and_then(|at| self.classes.get(at))
+                .map_or(Origin::Stdlib, FrameClass::origin),
             watches: class.watches,
             last: None,
         };
@@ -398,6 +402,9 @@ impl Sink for Collector {
             .and_then(|at| self.stacks.get(at));
         let known = *known.unwrap_or(&self.transient);
         self.total = self.total.saturating_add(facts.count);
+        if facts.leaked {
+            self.leaked = self.leaked.saturating_add(facts.count);
+        }
         self.highest_id = self.highest_id.max(facts.id);
         for (bit, count) in self.watches.iter_mut().enumerate() {
             if known.watches & (1 << bit) != 0 {
@@ -427,7 +434,7 @@ impl Sink for Collector {
 }
 
 impl Counted {
-    fn new(key: Key, origin: Origin) -> Self {
+    fn new(key: Key) -> Self {
         Self {
             key,
             goroutines: 0,
@@ -437,7 +444,7 @@ impl Counted {
             located: Alternatives::default(),
             entries: Alternatives::default(),
             creators: Alternatives::default(),
-            origin,
+            origin: Origin::Stdlib,
         }
     }
 
@@ -462,6 +469,7 @@ impl Counted {
         if !facts.not_started {
             self.located.add(stack.app.or(stack.blocking), facts.count);
             self.entries.add(stack.entry, facts.count);
+            self.origin = self.origin.min(stack.origin);
         }
         if facts.wait_reason.is_some() {
             self.creators.add(facts.created_by, facts.count);
@@ -472,6 +480,7 @@ impl Counted {
         self.goroutines = self.goroutines.saturating_add(other.goroutines);
         self.leaked = self.leaked.saturating_add(other.leaked);
         self.longest = self.longest.max(other.longest);
+        self.origin = self.origin.min(other.origin);
         for (count, more) in self.waited.iter_mut().zip(other.waited) {
             *count = count.saturating_add(more);
         }

@@ -30,6 +30,7 @@ struct Frame {
     line: u32,
     class: FrameClass,
     name: Option<NameId>,
+    place: Option<NameId>,
 }
 
 impl Frames {
@@ -69,6 +70,7 @@ impl Frames {
             line: frame.line,
             class,
             name: None,
+            place: None,
         });
         let (text, frames, hasher) = (&self.text, &self.frames, &self.hasher);
         self.index.insert_unique(hash, at, |&at| {
@@ -98,6 +100,27 @@ impl Frames {
             frame.name = Some(name);
         }
         Some(name)
+    }
+
+    /// Source file, relative to its module, and line of a frame, worked out once: a hostile path may be megabytes.
+    pub(super) fn place(&mut self, id: FrameId, names: &mut Names) -> Option<(NameId, u32)> {
+        let frame = self.get(id)?;
+        let line = frame.line;
+        if let Some(file) = frame.place {
+            return Some((file, line));
+        }
+        let text = self.text_of(id);
+        let file = names.intern(&crate::classify::names::relative_file(
+            text.function,
+            text.file,
+        ));
+        if let Some(frame) = usize::try_from(id.0)
+            .ok()
+            .and_then(|at| self.frames.get_mut(at))
+        {
+            frame.place = Some(file);
+        }
+        Some((file, line))
     }
 
     fn get(&self, id: FrameId) -> Option<&Frame> {

@@ -1,5 +1,8 @@
 //! Which groups get series of their own: a bounded number, chosen so that a series stays once it is there.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -83,7 +86,7 @@ pub fn select(tally: &Tally, limits: &SeriesLimits, memory: &mut Memory) -> Sele
     let mut kept: Vec<usize> = Vec::new();
     for (rank, (_, _, group)) in ranked.iter().enumerate() {
         if let Some(&misses) = memory.held.get(&group.id) {
-            let misses = if rank < limits.groups + SLACK {
+            let misses = if rank < limits.groups.saturating_add(SLACK) {
                 0
             } else {
                 misses + 1
