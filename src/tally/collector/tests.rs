@@ -244,8 +244,8 @@ fn frames_beyond_the_table_are_counted_in_no_group() {
     for number in 0..3_u32 {
         let frame = counts.frame(FrameText {
             function: &text,
-            file: b"",
-            line: number,
+            file: number.to_string().as_bytes(),
+            line: 1,
         });
         let stack = counts.stack(Stack {
             frames: &[frame],
