@@ -80,10 +80,9 @@ pub fn origin(package: &[u8], file: &[u8]) -> Origin {
 
 /// A source file relative to its module: what a person needs to open it, the same on every build machine.
 ///
-/// Below the module cache: what follows `name@version/`. Standard library: the import path and the file's
-/// name. Otherwise the longest end of the directory that is also an end of the import path, since nothing
-/// tells where a module's root was on the build machine; for `main`, which has no path, the file's name.
-/// Too long a path is cut at the front.
+/// Below the module cache: what follows `name@version/`. Standard library: what follows `$GOROOT/src/`. Otherwise the
+/// longest end of the directory that is also an end of the import path, since nothing tells where a module's root was
+/// on the build machine; for `main`, which has no path, the file's name. Too long a path is cut at the front.
 #[must_use]
 pub fn relative_file(function: &[u8], file: &[u8]) -> String {
     if file.is_empty() || file.first() == Some(&b'<') {
@@ -91,6 +90,11 @@ pub fn relative_file(function: &[u8], file: &[u8]) -> String {
     }
     if let Some(inside) = module_version_end(file).and_then(|end| file.get(end..)) {
         return cut_front(&printable(inside));
+    }
+    if origin(package(function), file) == Origin::Stdlib {
+        // The linker names some functions of the runtime into other packages, so the symbol does not tell the folder.
+        let source = memchr::memmem::rfind(file, b"/src/").map_or(0, |at| at + b"/src/".len());
+        return cut_front(&printable(file.get(source..).unwrap_or_default()));
     }
     let mut path = Vec::new();
     unescape(cut_vendor(package(function)), &mut path);

@@ -200,6 +200,12 @@ fn files_are_relative_to_their_module() {
             "{function} {file}"
         );
     };
+    check(
+        "time.Sleep",
+        "/usr/local/go/src/runtime/time.go",
+        "runtime/time.go",
+    );
+    check("time.Sleep", "runtime/time.go", "runtime/time.go");
     check("main.worker", "/home/ci/svc/cmd/svc/main.go", "main.go");
     check(
         "example.com/svc/db.Open",
