@@ -87,7 +87,7 @@ pub fn origin(package: &[u8], file: &[u8]) -> Origin {
 #[must_use]
 pub fn relative_file(function: &[u8], file: &[u8]) -> String {
     if file.is_empty() || file.first() == Some(&b'<') {
-        return printable(file).into_owned();
+        return cut_front(&printable(file));
     }
     if let Some(inside) = module_version_end(file).and_then(|end| file.get(end..)) {
         return cut_front(&printable(inside));
@@ -185,7 +185,8 @@ fn is_stdlib(package: &[u8], file: &[u8]) -> bool {
 
 /// Where the path inside a module cache directory begins: after `name@v1.2.3/`.
 fn module_version_end(file: &[u8]) -> Option<usize> {
-    let mut before = file;
+    // Only what a slash follows can be such a directory: without this bound each `@v1` would search to the end for one.
+    let mut before = file.get(..memchr::memrchr(b'/', file)?)?;
     while let Some(at) = memchr::memrchr(b'@', before) {
         if let Some([b'v', digit, rest @ ..]) = file.get(at + 1..)
             && digit.is_ascii_digit()

@@ -16,16 +16,14 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::DecodeError;
 use super::debug2::unquote;
 use super::hidden::Hidden;
 use super::text::{self, Section, Sections};
+use super::{DecodeError, MAX_FRAMES};
 use crate::profile::{Encoding, Facts, FrameId, FrameText, Leaf, Sink, Stack, StackId, Summary};
 
 /// The most stacks and frame lines remembered by the hash of their text.
 const MAX_REMEMBERED: usize = 1 << 15;
-/// The most frames read of one stack; Go keeps 128.
-const MAX_FRAMES: usize = 512;
 
 /// Whether a text begins as this encoding does: `NAME profile: total N`.
 pub(super) fn is_debug1(head: &[u8]) -> bool {
@@ -108,6 +106,11 @@ impl Debug1 {
 impl Reader {
     fn section<S: Sink>(&mut self, section: Section<'_>, sink: &mut S) {
         let (text, cut) = match section {
+            Section::Part(text) if !self.started => {
+                self.first_line(text, false);
+                self.damage += 1;
+                return;
+            }
             Section::Whole(text) => (text, false),
             // Go ends each stack with a blank line; without one it may lack frames, unless it completes the total.
             Section::Last(text) => (text, !self.completes_the_total(text)),
@@ -117,21 +120,11 @@ impl Reader {
                 return;
             }
         };
-        let mut rest = text;
-        if !self.started {
-            self.started = true;
-            let (_, after) = text::line(text);
-            rest = after;
-            match profile_name(text) {
-                Some((name @ (b"goroutine" | b"goroutineleak"), total)) => {
-                    self.leaked_only = name == b"goroutineleak";
-                    self.declared_total = text::number(total)
-                        .filter(|_| !cut || !after.is_empty())
-                        .map(|(total, _)| total);
-                }
-                _ => self.wrong_kind = true,
-            }
-        }
+        let rest = if self.started {
+            text
+        } else {
+            self.first_line(text, cut)
+        };
         if self.wrong_kind || rest.iter().all(u8::is_ascii_whitespace) {
             self.truncated |= cut;
         } else if cut {
@@ -141,12 +134,32 @@ impl Reader {
         }
     }
 
+    /// Reads what the dump says of itself; returns what follows that line.
+    fn first_line<'t>(&mut self, text: &'t [u8], cut: bool) -> &'t [u8] {
+        self.started = true;
+        let (_, rest) = text::line(text);
+        match profile_name(text) {
+            Some((name @ (b"goroutine" | b"goroutineleak"), total)) => {
+                self.leaked_only = name == b"goroutineleak";
+                self.declared_total = text::number(total)
+                    .filter(|_| !cut || !rest.is_empty())
+                    .map(|(total, _)| total);
+            }
+            _ => self.wrong_kind = true,
+        }
+        rest
+    }
+
     fn completes_the_total(&self, text: &[u8]) -> bool {
-        let count = text::number(text).map_or(0, |(count, _)| count);
-        !self.started
-            || self
-                .declared_total
-                .is_some_and(|total| total == self.counted.saturating_add(count))
+        let number = |text| text::number(text).map(|(number, _)| number);
+        let (total, stack) = if self.started {
+            (self.declared_total, text)
+        } else {
+            let total = profile_name(text).and_then(|(_, total)| number(total));
+            (total, text::line(text).1)
+        };
+        let count = number(stack).unwrap_or(0);
+        total.is_some_and(|total| total == self.counted.saturating_add(count))
     }
 
     /// Reads one counted stack; `None` when it is damaged.
@@ -154,7 +167,7 @@ impl Reader {
         let (head, mut lines) = text::line(text);
         let (count, addresses) = text::number(head)?;
         let addresses = addresses.strip_prefix(b" @")?;
-        if count == 0 {
+        if count == 0 || count > super::MAX_COUNT {
             return None;
         }
         let mut label_text = Vec::new();
@@ -240,7 +253,7 @@ impl Reader {
         let hidden = self
             .addresses
             .iter()
-            .position(|&address| address == visible || address == visible + 1);
+            .position(|&address| address == visible || address == visible.wrapping_add(1));
         let hidden = self
             .addresses
             .get(..hidden.unwrap_or(0))
@@ -250,7 +263,7 @@ impl Reader {
         } else {
             Leaf::Hidden(self.hidden.note(hidden, function))
         };
-        let root_cut = super::is_cut_depth(self.addresses.len());
+        let root_cut = super::is_cut_depth(self.addresses.len()) || self.frames.len() == MAX_FRAMES;
         let stack = sink.stack(Stack {
             frames: &self.frames,
             leaf,
@@ -364,5 +377,57 @@ mod tests {
         assert!(is_debug1(b"threadcreate profile: total 12\n"));
         assert!(!is_debug1(b"goroutine 1 [running]:\n"));
         assert!(!is_debug1(b"<p>goroutine profile: total 12\n"));
+    }
+    fn read(body: &str) -> (Vec<String>, Result<Summary, DecodeError>) {
+        let (recorder, summary) = crate::decode::recorder::Recorder::read(body.as_bytes());
+        (recorder.goroutines, summary)
+    }
+
+    #[test]
+    fn counts_and_addresses_at_the_edge_of_their_types() {
+        let (goroutines, summary) = read(
+            "goroutine profile: total 5\n4294967295 @ 0xffffffffffffffff 0x1\n#\t0xffffffffffffffff\tmain.a+0x1\t/a.go:1\n\n4294967296 @ 0x2\n\n0 @ 0x3\n\n18446744073709551616 @ 0x4\n\n1 @ 0x10000000000000000\n\n",
+        );
+        assert_eq!(goroutines, ["4294967295 | #0 main.a@/a.go:1"]);
+        assert_eq!(summary.unwrap().damage, 4);
+    }
+
+    #[test]
+    fn a_last_stack_counts_only_when_it_is_known_to_be_whole() {
+        let first = "2 @ 0x10 0x20\n#\t0x1f\tmain.a+0x1\t/a.go:1\n";
+        let second = "1 @ 0x30 0x20\n#\t0x2f\tmain.b+0x1\t/a.go:2\n";
+        let check = |total: u64, stacks: &str, counted: usize, truncated: bool| {
+            let (goroutines, summary) =
+                read(&format!("goroutine profile: total {total}\n{stacks}"));
+            let summary = summary.unwrap();
+            assert_eq!(
+                (goroutines.len(), summary.truncated, summary.damage),
+                (counted, truncated, 0),
+                "{total} {stacks}"
+            );
+        };
+        check(2, &format!("{first}\n"), 1, false);
+        check(2, first, 1, false);
+        check(3, first, 0, true);
+        check(3, &format!("{first}\n"), 1, true);
+        check(3, &format!("{first}\n{second}\n"), 2, false);
+        check(3, &format!("{first}\n{second}"), 2, false);
+        check(4, &format!("{first}\n{second}"), 1, true);
+        check(3, &format!("{first}\n{}", second.trim_end()), 1, true);
+        check(0, "", 0, false);
+        check(1, "", 0, true);
+    }
+
+    #[test]
+    fn a_section_without_end_is_damage_and_the_first_line_still_says_what_it_is() {
+        let stack = "1 @ 0x10 0x20\n#\t0x1f\tmain.a+0x1\t/a.go:1\n";
+        let (goroutines, summary) = read(&format!(
+            "goroutineleak profile: total 50000\n{}\n{stack}\n",
+            stack.repeat(49_999)
+        ));
+        let summary = summary.unwrap();
+        assert!(summary.leaked_only && summary.damage > 0, "{summary:?}");
+        assert_eq!(summary.declared_total, Some(50_000));
+        assert_eq!(goroutines, ["1 leaked | #0 main.a@/a.go:1"]);
     }
 }

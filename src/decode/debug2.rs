@@ -129,13 +129,13 @@ impl Reader {
                 }
                 Some(Ok(header)) => {
                     self.headers += 1;
-                    let (block, after) = block::parse(rest, &mut self.calls);
-                    match block {
-                        _ if cut && after.is_empty() => self.truncated = true,
+                    let parsed = block::parse(rest, &mut self.calls);
+                    match parsed.block {
+                        _ if cut && !parsed.ended => self.truncated = true,
                         Ok(block) => self.goroutine(&header, &block, rest, sink),
                         Err(()) => self.damage += 1,
                     }
-                    rest = after;
+                    rest = parsed.rest;
                 }
             }
         }

@@ -71,3 +71,121 @@ pub(super) fn inflate(
 pub(super) fn len(body: &[u8]) -> u64 {
     u64::try_from(body.len()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        writer.write_all(content).unwrap();
+        writer.finish().unwrap()
+    }
+
+    /// Bytes handed out, and how it ended.
+    fn inflated(body: &[u8], limit: u64) -> (Vec<u8>, Result<End, DecodeError>) {
+        let mut out = Vec::new();
+        let end = inflate(body, limit, |piece| {
+            out.extend_from_slice(piece);
+            Ok(())
+        });
+        (out, end)
+    }
+
+    #[test]
+    fn exactly_the_limit_is_allowed_and_one_byte_more_is_not() {
+        for size in [1, 100, PIECE_BYTES, 3 * PIECE_BYTES + 1] {
+            let content = b"goroutine ".repeat(size)[..size].to_vec();
+            let limit = u64::try_from(size).unwrap();
+            let body = gzip(&content);
+            for limit in [limit, limit + 1] {
+                assert_eq!(inflated(&body, limit), (content.clone(), Ok(End::Clean)));
+            }
+            let (out, end) = inflated(&body, limit - 1);
+            assert_eq!(end, Err(DecodeError::TooLarge { limit: limit - 1 }));
+            assert!(out.len() < size);
+        }
+    }
+
+    #[test]
+    fn all_members_count_towards_one_limit() {
+        let body = [gzip(b"one "), gzip(b""), gzip(b"two")].concat();
+        assert_eq!(inflated(&body, 7), (b"one two".to_vec(), Ok(End::Clean)));
+        assert_eq!(
+            inflated(&body, 6).1,
+            Err(DecodeError::TooLarge { limit: 6 })
+        );
+    }
+
+    #[test]
+    fn how_bodies_end() {
+        let check = |body: &[u8], content: &[u8], end: End, about: &str| {
+            assert_eq!(inflated(body, 100), (content.to_vec(), Ok(end)), "{about}");
+        };
+        let whole = gzip(b"content");
+        let with = |tail: &[u8]| [&whole[..], tail].concat();
+        check(&whole, b"content", End::Clean, "whole");
+        check(&with(b"\0"), b"content", End::Trailing, "a byte too many");
+        check(
+            &with(b"<html>"),
+            b"content",
+            End::Trailing,
+            "a page behind it",
+        );
+        check(
+            &with(&[0x1f]),
+            b"content",
+            End::Trailing,
+            "half a magic number",
+        );
+        check(
+            &with(&[0x1f, 0x8b]),
+            b"content",
+            End::Cut,
+            "the start of a member",
+        );
+        check(
+            &with(&gzip(b"more")[..10]),
+            b"content",
+            End::Cut,
+            "a second member that is cut",
+        );
+        let mut wrong = whole.clone();
+        let checksum = whole.len() - 8;
+        wrong[checksum] ^= 1;
+        check(&wrong, b"content", End::Cut, "a wrong checksum");
+        for len in 2..whole.len() {
+            let (content, end) = inflated(&whole[..len], 100);
+            assert!(
+                b"content".starts_with(&content[..]) && end == Ok(End::Cut),
+                "{len}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_taker_can_stop() {
+        let refusal = DecodeError::NotPprof { found: "enough" };
+        let end = inflate(&gzip(b"content"), 100, |_| Err(refusal.clone()));
+        assert_eq!(end, Err(refusal));
+    }
+
+    #[test]
+    fn a_bomb_costs_its_limit_and_no_more() {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        for _ in 0..64 {
+            writer.write_all(&vec![0; 1 << 20]).unwrap();
+        }
+        let bomb = writer.finish().unwrap();
+        let (mut out, mut largest) = (0, 0);
+        let end = inflate(&bomb, 1 << 20, |piece| {
+            out += piece.len();
+            largest = largest.max(piece.len());
+            Ok(())
+        });
+        assert_eq!(end, Err(DecodeError::TooLarge { limit: 1 << 20 }));
+        assert!(out <= 1 << 20 && largest <= PIECE_BYTES, "{out} {largest}");
+    }
+}

@@ -13,6 +13,8 @@ pub mod messages;
 mod proto;
 #[cfg(test)]
 mod recorder;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use debug1::Debug1;
@@ -23,6 +25,19 @@ use crate::profile::{Sink, Summary};
 /// How many bytes are looked at to recognise an encoding: what precedes the first line of `debug=1`, or the
 /// field tags of a protobuf.
 const SNIFF_BYTES: usize = 64;
+
+/// The most goroutines one record may stand for; a larger count is damage. So many would need 8 TiB for their stacks,
+/// and no sum over a dump overflows.
+const MAX_COUNT: u64 = 0xffff_ffff;
+
+/// The most frames read of one stack, calls that were inlined counted. Go keeps 128 addresses.
+const MAX_FRAMES: usize = 512;
+
+/// What Windows programs put before text; a protobuf or gzip never begins so.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What every gzip member begins with (RFC 1952).
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 
 /// The name in place of a frame that has none.
 const NO_SYMBOL: &[u8] = b"(no symbol)";
@@ -141,10 +156,7 @@ impl Decoder {
     /// # Errors
     /// As [`decode`].
     pub fn finish<S: Sink>(mut self, sink: &mut S) -> Result<Summary, DecodeError> {
-        if let State::Sniffing(head) = &mut self.state {
-            let head = std::mem::take(head);
-            self.start(&head, sink)?;
-        }
+        self.start_early(sink)?;
         match self.state {
             State::Sniffing(_) => Err(DecodeError::NotPprof {
                 found: "an empty body",
@@ -156,10 +168,32 @@ impl Decoder {
         }
     }
 
+    /// Recognises a body that ended before there was enough to be sure.
+    fn start_early<S: Sink>(&mut self, sink: &mut S) -> Result<(), DecodeError> {
+        match &mut self.state {
+            State::Sniffing(head) => {
+                let head = std::mem::take(head);
+                self.start(&head, sink)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Go compresses once; what is compressed again is made to hurt, and would be inflated by recursion.
+    fn refuse_gzip(&self) -> Result<(), DecodeError> {
+        match self.state {
+            State::Gzip(_) => Err(DecodeError::NotPprof {
+                found: "gzip inside gzip",
+            }),
+            _ => Ok(()),
+        }
+    }
+
     fn start<S: Sink>(&mut self, head: &[u8], sink: &mut S) -> Result<(), DecodeError> {
+        let head = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
         self.state = match head {
             [] => return Ok(()),
-            [0x1f, 0x8b, ..] => State::Gzip(Vec::new()),
+            _ if head.starts_with(GZIP_MAGIC) => State::Gzip(Vec::new()),
             _ if is_binary(head) => State::Protobuf(Vec::new()),
             _ if debug1::is_debug1(head) => State::Debug1(Box::default()),
             _ => State::Debug2(Box::default()),
@@ -173,13 +207,10 @@ fn inflate<S: Sink>(body: &[u8], limits: Limits, sink: &mut S) -> Result<Summary
     let mut inner = Decoder::new(&limits);
     let end = gzip::inflate(body, limits.inflated_bytes, |piece| {
         inner.push(piece, sink)?;
-        match inner.state {
-            State::Gzip(_) => Err(DecodeError::NotPprof {
-                found: "gzip inside gzip",
-            }),
-            _ => Ok(()),
-        }
+        inner.refuse_gzip()
     })?;
+    inner.start_early(sink)?;
+    inner.refuse_gzip()?;
     let cut = end == gzip::End::Cut;
     if cut && matches!(inner.state, State::Protobuf(_)) {
         return Err(DecodeError::Damaged {

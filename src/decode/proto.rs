@@ -4,6 +4,8 @@
 //! the samples. Strings stay bytes, since Go lets labels of any bytes through. Nothing is copied but what the sink
 //! keeps. Source: profile.proto of google/pprof; runtime/pprof/{proto,protobuf}.go of Go 1.19 to 1.27.
 
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::hash::BuildHasher;
@@ -11,12 +13,21 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 
-use super::DecodeError;
+use super::{DecodeError, MAX_FRAMES};
 use crate::profile::{Encoding, Facts, FrameId, FrameText, Leaf, Sink, Stack, StackId, Summary};
 use wire::{Field, Fields, Value, damaged};
 
 /// The most stacks remembered by their location ids.
 const MAX_REMEMBERED: usize = 1 << 15;
+/// The most strings, and calls of all locations together. An entry may cost two bytes in the profile and sixteen in
+/// memory, so the bytes alone do not bound them. A profile of a million goroutines with labels of their own has a few
+/// million strings.
+const MAX_STRINGS: usize = 1 << 22;
+/// The most functions, and locations. Large programs have a hundred thousand.
+const MAX_LOCATIONS: usize = 1 << 20;
+
+/// What is wrong with a profile whose tables exceed that.
+const TOO_MANY: &str = "more strings, functions or calls than a profile has";
 
 /// Tags of the messages Profile, `ValueType`, Sample, Label, Location, Line and Function.
 mod tag {
@@ -60,7 +71,7 @@ pub(super) fn len(bytes: &[u8]) -> u64 {
 }
 
 /// Reads an inflated profile. Cost: about half the time of inflating it; memory besides the bytes is 16 bytes a
-/// string, 8 a location and a function, and up to 1 MiB of remembered stacks.
+/// string, 24 a location and a function, and up to 1 MiB of remembered stacks.
 ///
 /// # Errors
 /// When it counts no goroutines, holds the difference of two profiles, or is damaged.
@@ -89,7 +100,7 @@ pub(super) fn decode<S: Sink>(bytes: &[u8], sink: &mut S) -> Result<Summary, Dec
         leaked_only,
         declared_total: None,
         truncated: false,
-        damage: samples.state.damage,
+        damage: samples.state.damage + locations.damage,
     })
 }
 
@@ -113,6 +124,9 @@ impl<'a> Tables<'a> {
                 tag::profile::LOCATION => locations += 1,
                 _ => {}
             }
+        }
+        if strings > MAX_STRINGS || functions > MAX_LOCATIONS || locations > MAX_LOCATIONS {
+            return Err(damaged(bytes, bytes, TOO_MANY));
         }
         let mut tables = Self {
             strings: Vec::with_capacity(strings),
@@ -247,6 +261,8 @@ struct Locations {
     frames: Vec<FrameId>,
     spans: Numbered<(u32, u32)>,
     unknown: FrameId,
+    /// Calls of functions that are not there.
+    damage: u64,
 }
 
 impl Locations {
@@ -260,6 +276,7 @@ impl Locations {
             frames: Vec::with_capacity(tables.locations),
             spans: Numbered::with_capacity(tables.locations),
             unknown,
+            damage: 0,
         };
         for field in Fields::new(bytes, bytes) {
             let Field {
@@ -281,7 +298,11 @@ impl Locations {
                         tag: tag::location::LINE,
                         value: Value::Bytes(line),
                     } => {
+                        if locations.frames.len() >= MAX_STRINGS {
+                            return Err(damaged(bytes, line, TOO_MANY));
+                        }
                         let frame = line_frame(bytes, line, tables, sink)?;
+                        locations.damage += u64::from(frame.is_none());
                         locations.frames.push(frame.unwrap_or(unknown));
                     }
                     _ => {}
@@ -290,9 +311,8 @@ impl Locations {
             if locations.frames.len() == start {
                 locations.frames.push(unknown);
             }
-            let bound = |at: usize| {
-                u32::try_from(at).map_err(|_| damaged(bytes, location, "too many locations"))
-            };
+            let bound =
+                |at: usize| u32::try_from(at).map_err(|_| damaged(bytes, location, TOO_MANY));
             locations
                 .spans
                 .insert(id, (bound(start)?, bound(locations.frames.len())?));
@@ -333,7 +353,12 @@ fn line_frame<S: Sink>(
         .and_then(|(name, file)| tables.string(name).zip(tables.string(file)));
     Ok(text.map(|(function, file)| {
         sink.frame(FrameText {
-            function,
+            // What the text forms print without a name.
+            function: if function.is_empty() {
+                super::NO_SYMBOL
+            } else {
+                function
+            },
             file,
             line: u32::try_from(number).unwrap_or(0),
         })
@@ -405,6 +430,10 @@ impl Samples<'_, '_> {
                 "a negative count (the difference of two profiles?)",
             ));
         }
+        if values <= self.column || count > super::MAX_COUNT {
+            state.damage += 1;
+            return Ok(());
+        }
         if count == 0 {
             return Ok(());
         }
@@ -416,14 +445,18 @@ impl Samples<'_, '_> {
         let stack = known.unwrap_or_else(|| {
             state.frames.clear();
             for &id in &state.ids {
+                let room = MAX_FRAMES - state.frames.len();
+                if room == 0 {
+                    break;
+                }
                 if let Some(frames) = self.locations.frames(id) {
-                    state.frames.extend_from_slice(frames);
+                    state.frames.extend(frames.iter().take(room));
                 } else {
                     state.damage += 1;
                     state.frames.push(self.locations.unknown);
                 }
             }
-            let root_cut = super::is_cut_depth(state.ids.len());
+            let root_cut = super::is_cut_depth(state.ids.len()) || state.frames.len() == MAX_FRAMES;
             let stack = sink.stack(Stack {
                 frames: &state.frames,
                 leaf: Leaf::Complete,

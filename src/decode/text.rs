@@ -8,11 +8,13 @@ use memchr::{memchr, memrchr};
 
 /// The longest section that is kept whole. Go prints at most 100 frames, with names of some hundred bytes.
 pub(super) const SECTION_BYTES: usize = 1 << 20;
+/// How far a blank line is looked for at first: a goroutine of some dozen frames.
+const WINDOW_BYTES: usize = 4 << 10;
 
 /// What a [`Sections`] hands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section<'a> {
-    /// Lines up to a blank one.
+    /// Lines up to a blank one, or up to the header of another goroutine where the section grew too long.
     Whole(&'a [u8]),
     /// The last lines, which end where the text ends.
     Last(&'a [u8]),
@@ -57,6 +59,12 @@ impl Sections {
 
     /// Takes a piece and hands on the sections that end in it.
     pub(super) fn push(&mut self, piece: &[u8], mut take: impl FnMut(Section<'_>)) {
+        for part in piece.chunks(SECTION_BYTES) {
+            self.push_part(part, &mut take);
+        }
+    }
+
+    fn push_part(&mut self, piece: &[u8], take: &mut impl FnMut(Section<'_>)) {
         self.bytes = self
             .bytes
             .saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
@@ -74,7 +82,7 @@ impl Sections {
             let (mine, rest) = piece.split_at(end.unwrap_or(piece.len()));
             self.held.extend_from_slice(mine);
             if end.is_none() {
-                self.bound(&mut take);
+                self.bound(take);
                 return;
             }
             take(Section::Whole(&self.held));
@@ -87,7 +95,7 @@ impl Sections {
             piece = rest;
         }
         self.held.extend_from_slice(piece);
-        self.bound(&mut take);
+        self.bound(take);
     }
 
     /// Hands on what is left.
@@ -125,9 +133,16 @@ impl Sections {
         self.blank.end(piece)
     }
 
-    /// Keeps what is held below the limit: hands on its whole lines, or drops a line that is too long by itself.
+    /// Keeps what is held below the limit: hands on the goroutines before the last header, else the whole lines, or
+    /// drops a line that is too long by itself.
     fn bound(&mut self, take: &mut impl FnMut(Section<'_>)) {
         if self.held.len() <= SECTION_BYTES {
+            return;
+        }
+        // Some who keep logs drop their blank lines.
+        if let Some(at) = memchr::memmem::rfind(&self.held, b"\ngoroutine ") {
+            take(Section::Whole(self.held.get(..=at).unwrap_or_default()));
+            self.held.drain(..=at);
             return;
         }
         let end = memrchr(b'\n', &self.held).map_or(0, |at| at + 1);
@@ -150,12 +165,26 @@ struct Blank {
 }
 
 impl Blank {
-    /// Where the first blank line ends, `\n` or `\r\n` alike.
+    /// Where the first blank line ends, `\n` or `\r\n` alike. Cost: in proportion to how far away that is, whichever
+    /// of the two the text has none of.
     fn end(&self, text: &[u8]) -> Option<usize> {
-        let unix = self.unix.find(text).map(|at| at + 2);
-        let before = unix.and_then(|end| text.get(..end)).unwrap_or(text);
-        // Both searches cost about nothing beside what is done with the lines, and texts may mix their line ends.
-        self.dos.find(before).map(|at| at + 3).or(unix)
+        let (mut seen, mut window) = (0, WINDOW_BYTES);
+        loop {
+            let head = text.get(..window).unwrap_or(text);
+            let part = head.get(seen..).unwrap_or_default();
+            let unix = self.unix.find(part).map(|at| at + 2);
+            let before = unix.and_then(|end| part.get(..end)).unwrap_or(part);
+            // Texts may mix their line ends.
+            if let Some(end) = self.dos.find(before).map(|at| at + 3).or(unix) {
+                return Some(seen + end);
+            }
+            if head.len() == text.len() {
+                return None;
+            }
+            // A blank line may lie across the border.
+            seen = window - 2;
+            window = window.saturating_mul(2);
+        }
     }
 }
 

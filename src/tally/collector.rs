@@ -1,5 +1,8 @@
 //! The sink that counts: frames, stacks and goroutines in, a [`Tally`] out.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;

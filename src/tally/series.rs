@@ -1,5 +1,8 @@
 //! Which groups get series of their own: a bounded number, chosen so that a series stays once it is there.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -86,7 +89,7 @@ pub fn select(tally: &Tally, limits: &SeriesLimits, memory: &mut Memory) -> Sele
     let mut kept: Vec<usize> = Vec::new();
     for (rank, (_, _, group)) in ranked.iter().enumerate() {
         if let Some(&misses) = memory.held.get(&group.id) {
-            let misses = if rank < limits.groups + SLACK {
+            let misses = if rank < limits.groups.saturating_add(SLACK) {
                 0
             } else {
                 misses + 1
@@ -197,63 +200,4 @@ fn floor(total: u64, limits: &SeriesLimits) -> u64 {
     limits
         .min_goroutines
         .max((limits.min_ratio * total as f64).ceil() as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::classify::Rules;
-    use crate::decode::{Limits, decode};
-    use crate::tally::Collector;
-
-    /// The line told for the one group, probe after probe: each with so many goroutines at line 1, 2 and 3.
-    fn told(probes: &[[u64; 3]]) -> Vec<u32> {
-        let mut memory = Memory::default();
-        let limits = SeriesLimits {
-            groups: 5,
-            min_goroutines: 1,
-            min_ratio: 0.0,
-        };
-        let mut lines = Vec::new();
-        for probe in probes {
-            let mut text = format!("goroutine profile: total {}\n", probe.iter().sum::<u64>());
-            for (at, count) in probe.iter().enumerate().filter(|(_, count)| **count > 0) {
-                text += &format!(
-                    "{count} @ 0x{at}1\n#\t0x{at}1\tmain.f+0x1\t/a.go:{}\n\n",
-                    at + 1
-                );
-            }
-            let mut collector = Collector::new(&Rules::default());
-            let summary = decode(
-                text.as_bytes(),
-                &Limits { inflated_bytes: 0 },
-                &mut collector,
-            )
-            .unwrap();
-            let mut tally = collector.finish(summary);
-            let selection = select(&tally, &limits, &mut memory);
-            steady(&mut tally, &selection, &mut memory);
-            lines.push(tally.groups[0].line);
-        }
-        lines
-    }
-
-    #[test]
-    fn a_group_changes_its_line_only_for_a_reason() {
-        assert_eq!(
-            told(&[[60, 40, 0], [40, 60, 0], [60, 40, 0]]),
-            [1, 1, 1],
-            "two lines of about one size"
-        );
-        assert_eq!(
-            told(&[[60, 40, 0], [30, 61, 0], [31, 60, 0]]),
-            [1, 2, 2],
-            "the other is twice as large"
-        );
-        assert_eq!(
-            told(&[[60, 40, 0], [0, 0, 9]]),
-            [1, 3],
-            "a deploy moved the line"
-        );
-    }
 }

@@ -37,15 +37,30 @@ pub(super) struct Block<'a> {
     pub(super) at_entry: bool,
 }
 
+/// A block that was read, and what follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parsed<'a> {
+    /// The block. An error: a line is neither a call, nor its place, nor one of Go's remarks.
+    pub(super) block: Result<Block<'a>, ()>,
+    /// The text from the next header or blank line on.
+    pub(super) rest: &'a [u8],
+    /// Whether the text itself shows where the block ends, so that nothing of it can lie beyond the text.
+    pub(super) ended: bool,
+}
+
+impl<'a> Parsed<'a> {
+    fn new(block: Result<Block<'a>, ()>, rest: &'a [u8]) -> Self {
+        Self {
+            block,
+            rest,
+            ended: !rest.is_empty(),
+        }
+    }
+}
+
 /// Reads a block up to a blank line, the next header, or what is no part of it. The calls go to `calls`, except
-/// `runtime.goexit`, which stands below every stack. Returns the rest of the text.
-///
-/// # Errors
-/// When a line is neither a call, nor its place, nor one of Go's remarks; the rest begins at the next header then.
-pub(super) fn parse<'t>(
-    text: &'t [u8],
-    calls: &mut Vec<Call>,
-) -> (Result<Block<'t>, ()>, &'t [u8]) {
+/// `runtime.goexit`, which stands below every stack.
+pub(super) fn parse<'t>(text: &'t [u8], calls: &mut Vec<Call>) -> Parsed<'t> {
     calls.clear();
     let mut block = Block::default();
     let mut ancestors = false;
@@ -53,14 +68,14 @@ pub(super) fn parse<'t>(
     loop {
         let (current, after) = line(rest);
         if current.is_empty() {
-            return (Ok(block), after);
+            return Parsed::new(Ok(block), after);
         }
         if current.starts_with(b"goroutine ") && super::header::parse(current).is_some() {
-            return (Ok(block), rest);
+            return Parsed::new(Ok(block), rest);
         }
         if current.starts_with(b"\t") {
             if !current.starts_with(b"\tgoroutine running on other thread") {
-                return (Err(()), skip(after));
+                return Parsed::new(Err(()), skip(after));
             }
             rest = after;
             continue;
@@ -89,13 +104,13 @@ pub(super) fn parse<'t>(
                 .get(..name_len.unwrap_or(current.len()))
                 .unwrap_or_default();
             if name.is_empty() {
-                return (Err(()), skip(after));
+                return Parsed::new(Err(()), skip(after));
             }
             if !ancestors && calls.len() < MAX_CALLS && name != b"runtime.goexit" {
                 // C functions are printed without parentheses, and may lack a file.
                 let found = location(place);
                 if found.is_none() && name_len.is_some() {
-                    return (Err(()), skip(after));
+                    return Parsed::new(Err(()), skip(after));
                 }
                 block.at_entry = found.is_some_and(|(_, _, offset)| !offset);
                 calls.push(Call {
@@ -111,7 +126,12 @@ pub(super) fn parse<'t>(
             let end = skip(after);
             let foreign = after.get(..after.len() - end.len()).unwrap_or_default();
             let torn = current.ends_with(b")") || memchr::memmem::find(foreign, b"\n\t").is_some();
-            return (if torn { Err(()) } else { Ok(block) }, end);
+            // The line itself may be the start of a call, but not when another line follows it.
+            return Parsed {
+                block: if torn { Err(()) } else { Ok(block) },
+                rest: end,
+                ended: !foreign.is_empty() || !end.is_empty(),
+            };
         }
     }
 }

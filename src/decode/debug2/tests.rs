@@ -1,5 +1,5 @@
-use crate::decode::DecodeError;
 use crate::decode::recorder::Recorder;
+use crate::decode::{DecodeError, Decoder, Limits};
 
 fn check(dump: &str, expected: &[&str], damage: u64) {
     for dump in [dump.to_owned(), dump.replace('\n', "\r\n")] {
@@ -173,7 +173,7 @@ fn exactly_64_mib_is_gos_cut() {
     dump.extend_from_slice(&filler[..(64 << 20) - dump.len() - 1]);
     dump.push(b'\n');
     let mut recorder = Recorder::default();
-    let mut decoder = crate::decode::Decoder::new(&crate::decode::Limits { inflated_bytes: 0 });
+    let mut decoder = Decoder::new(&Limits { inflated_bytes: 0 });
     decoder.push(&dump, &mut recorder).unwrap();
     assert!(decoder.finish(&mut recorder).unwrap().truncated);
     assert_eq!(recorder.total, 1999);
@@ -186,7 +186,51 @@ fn a_dump_without_blank_lines_is_read_in_bounded_memory() {
         .collect();
     let (recorder, summary) = Recorder::read(dump.as_bytes());
     let summary = summary.unwrap();
-    assert!(!summary.truncated);
-    assert_eq!(recorder.total + summary.damage, 39_999);
-    assert!(summary.damage <= 3, "{summary:?}");
+    assert_eq!(
+        (recorder.total, summary.damage, summary.truncated),
+        (39_999, 0, false)
+    );
+    for size in [1000, 99_999, 1 << 20] {
+        let mut recorder = Recorder::default();
+        let mut decoder = Decoder::new(&Limits { inflated_bytes: 0 });
+        for piece in dump.as_bytes().chunks(size) {
+            decoder.push(piece, &mut recorder).unwrap();
+        }
+        assert_eq!(decoder.finish(&mut recorder), Ok(summary));
+        assert_eq!(recorder.total, 39_999, "pieces of {size}");
+    }
+}
+
+/// A search for the line end that a text has none of must not reach to the end of the text for each goroutine: this
+/// took minutes.
+#[test]
+fn line_ends_of_windows_cost_no_more_than_others() {
+    let dump: String = (1..150_000)
+        .map(|id| format!("goroutine {id} [select]:\r\nmain.a()\r\n\t/a.go:1 +0x1\r\n\r\n"))
+        .collect();
+    let (recorder, _) = Recorder::read(dump.as_bytes());
+    assert_eq!(recorder.total, 149_999);
+}
+
+#[test]
+fn a_goroutine_that_something_else_follows_is_whole_wherever_the_text_ends() {
+    let read = |text: &str| {
+        let (recorder, summary) = Recorder::read(text.as_bytes());
+        let summary = summary.unwrap();
+        (recorder.total, summary.damage, summary.truncated)
+    };
+    let block = "goroutine 1 [select]:\nmain.a()\n\t/a.go:1 +0x1\n";
+    let with = |tail: &str| read(&format!("{block}{tail}"));
+    assert_eq!(with(""), (1, 0, false));
+    assert_eq!(
+        with("exit status 2\nsystemd: started\nsystemd: re"),
+        (1, 0, false)
+    );
+    // One line alone may be the start of a call.
+    assert_eq!(with("main.ma"), (0, 0, true));
+    assert_eq!(with("main.main()\n\t/a.g"), (0, 0, true));
+    assert_eq!(with("goroutine 2 [sel"), (1, 0, true));
+    // A log that goes on for megabytes.
+    let log = "systemd: started\n".repeat(200_000);
+    assert_eq!(with(&log), (1, 0, false));
 }
