@@ -21,5 +21,7 @@ mod layering;
 mod programs;
 mod prometheus;
 mod recorded;
+mod requests;
 mod serve;
 mod servers;
+mod ways;
