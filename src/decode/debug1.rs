@@ -413,12 +413,7 @@ mod tests {
         check(3, &format!("{first}\n{second}\n"), 2, false);
         check(3, &format!("{first}\n{second}"), 2, false);
         check(4, &format!("{first}\n{second}"), 1, true);
-        check(
-            3,
-            &format!("{first}\n{}", second.trim_end()),
-            1,
-            true,
-        );
+        check(3, &format!("{first}\n{}", second.trim_end()), 1, true);
         check(0, "", 0, false);
         check(1, "", 0, true);
     }

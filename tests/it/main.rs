@@ -13,4 +13,6 @@
 mod captures;
 mod docs;
 mod layering;
+mod population;
+mod properties;
 mod recorded;
