@@ -250,21 +250,19 @@ fn unescape(path: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// What stands between the first and the last bracket becomes `...`, as in the names that Go prints, so that a symbol
+/// from a protobuf and its printed form look the same (runtime/symtab.go, `funcNamePiecesForPrint`).
 fn elide_type_arguments(rest: &[u8], out: &mut Vec<u8>) {
-    let mut depth = 0_usize;
-    for &byte in rest {
-        match byte {
-            b'[' => {
-                if depth == 0 {
-                    out.extend_from_slice(b"[...]");
-                }
-                depth += 1;
-            }
-            b']' if depth > 0 => depth -= 1,
-            _ if depth == 0 => out.push(byte),
-            _ => {}
-        }
-    }
+    let Some((before, inside)) =
+        memchr::memchr(b'[', rest).and_then(|at| rest.split_at_checked(at))
+    else {
+        out.extend_from_slice(rest);
+        return;
+    };
+    let end = memchr::memrchr(b']', inside).map_or(inside.len(), |at| at + 1);
+    out.extend_from_slice(before);
+    out.extend_from_slice(b"[...]");
+    out.extend_from_slice(inside.get(end..).unwrap_or_default());
 }
 
 fn until(bytes: &[u8], stop: impl Fn(u8) -> bool) -> &[u8] {

@@ -52,6 +52,12 @@ fn display_names_are_the_same_in_every_encoding() {
     check("runtime.gopanic", "panic");
     check("main.start.func1.gowrap2", "main.start.func1.gowrap2");
     check("main.bad[", "main.bad[...]");
+    // As Go prints them: a method with type parameters of its own, and a bracket in a struct tag.
+    check(
+        "main.(*box[int]).get[string].func1",
+        "main.(*box[...].func1",
+    );
+    check("main.F[struct { X int \"a]\" }].func1", "main.F[...].func1");
     assert_eq!(display(b"main.\xff\xfe\n"), "main.\u{fffd}\u{fffd}\u{fffd}");
 }
 
