@@ -293,7 +293,7 @@ proptest! {
         for text in [&shown, &place] {
             prop_assert!(text.len() <= NAME_BYTES && !text.contains(char::is_control), "{text:?}");
         }
-        let _: Origin = names::origin(&function, &file);
+        std::hint::black_box(names::origin(&function, &file));
         prop_assert!(function.starts_with(names::package(&function)));
         // Shortening is done once: what is short stays as it is.
         prop_assert_eq!(names::cut_middle(&shown), shown);
@@ -402,7 +402,8 @@ fn urgency(group: &Group) -> u8 {
 
 /// What may be shown, best first.
 fn eligible<'t>(tally: &'t Tally, limits: &SeriesLimits) -> Vec<&'t Group> {
-    let share = |group: &Group| group.goroutines as f64 >= limits.min_ratio * tally.total as f64;
+    let count = |count: u64| f64::from(u32::try_from(count).unwrap());
+    let share = |group: &Group| count(group.goroutines) >= limits.min_ratio * count(tally.total);
     let mut groups: Vec<&Group> = tally
         .groups
         .iter()
