@@ -10,6 +10,7 @@
     reason = "a test that cannot go on must say so and stop"
 )]
 
+mod books;
 mod captures;
 mod docs;
 mod layering;
