@@ -25,7 +25,8 @@
 //! Each has a test.
 //!
 //! - The sum over all groups, and what is folded, is the total.
-//! - A group has the same labels and id whichever encoding it was read from.
+//! - A group has the same labels and id whichever encoding it was read from; where `debug=1`, which no probe asks for,
+//!   hides why goroutines wait and nothing in the dump tells, they are `unknown`.
 //! - No input makes the core panic or hold more than its stated limits; what it leaves out is counted.
 //! - The core imports nothing of the edge, and names neither files, sockets, clocks nor logs
 //!   (`tests/it/layering.rs`).

@@ -54,6 +54,16 @@ pub enum ClassifyError {
         /// What the regex crate says.
         problem: String,
     },
+    /// An entry that can never match a package.
+    #[error(
+        "{what}: {entry:?} names no package; write path/of/package, or path/... for all below it"
+    )]
+    Package {
+        /// The key.
+        what: &'static str,
+        /// The entry.
+        entry: String,
+    },
     /// Too many of something.
     #[error("{what}: {count} entries, at most {limit} are allowed")]
     TooMany {
@@ -163,6 +173,17 @@ impl Rules {
                 count,
                 limit: MAX_ENTRIES,
             });
+        }
+        for (what, entries) in [
+            ("plumbing", &spec.plumbing),
+            ("app_packages", &spec.app_packages),
+        ] {
+            if let Some(entry) = entries.iter().find(|entry| !Packages::can_match(entry)) {
+                return Err(ClassifyError::Package {
+                    what,
+                    entry: entry.clone(),
+                });
+            }
         }
         for (name, expression) in &spec.watch {
             regex::bytes::Regex::new(expression).map_err(|error| ClassifyError::Watch {
@@ -321,6 +342,16 @@ impl Packages {
             Some(root) => Self::Below(root.to_owned()),
             None => Self::One(entry.to_owned()),
         }
+    }
+
+    fn can_match(entry: &str) -> bool {
+        let path = entry.strip_suffix("/...").unwrap_or(entry);
+        let odd = |c: char| c.is_whitespace() || c.is_control() || c == '*';
+        !path.is_empty()
+            && !path.starts_with('/')
+            && !path.ends_with('/')
+            && !path.contains("...")
+            && !path.contains(odd)
     }
 
     fn contain(&self, package: &[u8]) -> bool {

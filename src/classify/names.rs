@@ -18,6 +18,9 @@ use super::tables::{PLUMBING, STDLIB_ROOTS};
 /// long, so names are cut before it does.
 pub const NAME_BYTES: usize = 200;
 
+/// The name in place of one that is empty.
+const NO_SYMBOL: &str = "(no symbol)";
+
 /// The import path of a symbol, as escaped in it; the whole symbol where it has none (`panic`, C functions).
 #[must_use]
 pub fn package(function: &[u8]) -> &[u8] {
@@ -42,7 +45,7 @@ pub fn is_plumbing(package: &[u8]) -> bool {
 }
 
 /// The name of a symbol as labels show it: without vendor prefix, type arguments as `[...]`, unescaped, valid
-/// UTF-8 and at most [`NAME_BYTES`] long.
+/// UTF-8, at most [`NAME_BYTES`] long and never empty: an empty label is the same as none.
 #[must_use]
 pub fn display(function: &[u8]) -> String {
     if function == b"runtime.gopanic" {
@@ -54,6 +57,9 @@ pub fn display(function: &[u8]) -> String {
     let mut name = Vec::with_capacity(path.len() + rest.len());
     unescape(path, &mut name);
     elide_type_arguments(rest, &mut name);
+    if name.is_empty() {
+        return NO_SYMBOL.to_owned();
+    }
     cut_middle(&printable(&name))
 }
 

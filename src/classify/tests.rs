@@ -284,6 +284,16 @@ fn watches_are_bits() {
 
 #[test]
 fn bad_specs_are_refused() {
+    for entry in ["", "github.com/x/*", "foo/", "/foo", "a/.../b", "a b"] {
+        let spec = ClassifySpec {
+            plumbing: vec![entry.into()],
+            ..ClassifySpec::default()
+        };
+        assert!(
+            matches!(Rules::new(&spec), Err(ClassifyError::Package { .. })),
+            "{entry}"
+        );
+    }
     let bad = Rules::new(&ClassifySpec {
         watch: vec![("x".into(), "(".into())],
         ..ClassifySpec::default()

@@ -73,7 +73,7 @@ async fn run_until(
     let options = ServeOptions {
         enable_lifecycle: false,
         allow_any_target: false,
-        listens_on_loopback: true,
+        listens_on_loopback: serve::all_loopback(&exporters)?,
         max_requests: CONNECTIONS,
         timeout_offset: Duration::ZERO,
         history_limit: HISTORY,

@@ -37,6 +37,15 @@ pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
         })
 }
 
+/// Whether nobody from outside this machine can reach the listeners: only then is loopback open to whoever asks.
+pub(super) fn all_loopback(listeners: &[TcpListener]) -> std::io::Result<bool> {
+    let mut all = true;
+    for listener in listeners {
+        all &= listener.local_addr()?.ip().is_loopback();
+    }
+    Ok(all)
+}
+
 /// Ends when the process is told to: SIGTERM or SIGINT.
 pub(super) fn signalled() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -61,10 +70,7 @@ async fn serve_until(
         .map(TcpListener::local_addr)
         .collect::<Result<_, _>>()?;
     let handle = ConfigHandle::load(arguments.config_file.clone(), targets(&arguments.targets)?)?;
-    let options = options(
-        arguments,
-        addresses.iter().all(|address| address.ip().is_loopback()),
-    );
+    let options = options(arguments, all_loopback(&listeners)?);
     let app = App::new(handle, options, SystemTime::now())?;
     info!(version = env!("CARGO_PKG_VERSION"), "starting");
     for address in addresses {

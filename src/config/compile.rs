@@ -231,6 +231,10 @@ fn classify_error(key: &KeyPath, error: ClassifyError) -> ConfigError {
                 .replace('\n', " ");
             ConfigError::new(key.key("watch").key(name), Fault::Refused { problem })
         }
+        ClassifyError::Package { what, entry } => ConfigError::new(
+            key.key(what),
+            Fault::invalid("path/of/package, or path/... for all below it", entry),
+        ),
         ClassifyError::TooMany { what, count, limit } => {
             let what = what.strip_prefix("classify.").unwrap_or(what);
             ConfigError::new(key.key(what), Fault::TooMany { count, limit })

@@ -300,6 +300,11 @@ fn call(line: &[u8]) -> Option<Call<'_>> {
     };
     let symbol = rest.get(..memchr::memchr(b'\t', rest)?)?;
     let function = symbol.get(..memchr::memmem::rfind(symbol, b"+0x").unwrap_or(symbol.len()))?;
+    let function = if function.is_empty() {
+        super::NO_SYMBOL
+    } else {
+        function
+    };
     let place = rest.get(memchr::memrchr(b'\t', rest)? + 1..)?;
     let (file, line, _) = text::location(place)?;
     Some(Call {
@@ -366,6 +371,10 @@ mod tests {
             Some((0x4de, "internal/poll.(*FD).Read", "/go/fd_unix.go", 170)),
         );
         check("#\t0x4de", Some((0x4de, "(no symbol)", "", 0)));
+        check(
+            "#\t0x4de\t+0x1\t/a.go:1",
+            Some((0x4de, "(no symbol)", "/a.go", 1)),
+        );
         check("#\t0x4de\tmain.f", None);
         check("#\tx\tmain.f+0x1\t/a.go:1", None);
         check("main.f", None);

@@ -121,7 +121,7 @@ impl Decoder {
         match &mut self.state {
             State::Sniffing(head) => {
                 head.extend_from_slice(piece);
-                if head.len() < SNIFF_BYTES {
+                if head.len() < SNIFF_BYTES + BYTE_ORDER_MARK.len() {
                     return Ok(());
                 }
                 let head = std::mem::take(head);
@@ -191,11 +191,13 @@ impl Decoder {
 
     fn start<S: Sink>(&mut self, head: &[u8], sink: &mut S) -> Result<(), DecodeError> {
         let head = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
-        self.state = match head {
+        // The same bytes are looked at however large the pieces are.
+        let first = head.get(..SNIFF_BYTES).unwrap_or(head);
+        self.state = match first {
             [] => return Ok(()),
-            _ if head.starts_with(GZIP_MAGIC) => State::Gzip(Vec::new()),
-            _ if is_binary(head) => State::Protobuf(Vec::new()),
-            _ if debug1::is_debug1(head) => State::Debug1(Box::default()),
+            _ if first.starts_with(GZIP_MAGIC) => State::Gzip(Vec::new()),
+            _ if is_binary(first) => State::Protobuf(Vec::new()),
+            _ if debug1::is_debug1(first) => State::Debug1(Box::default()),
             _ => State::Debug2(Box::default()),
         };
         self.push(head, sink)
@@ -227,7 +229,7 @@ fn inflate<S: Sink>(body: &[u8], limits: Limits, sink: &mut S) -> Result<Summary
 /// Whether these are no bytes of text: the tags and lengths at the start of a protobuf are control characters.
 fn is_binary(head: &[u8]) -> bool {
     let control = |&byte: &u8| byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b);
-    head.iter().take(SNIFF_BYTES).any(control)
+    head.iter().any(control)
 }
 
 /// Whether a stack of this depth may have lost its root: Go keeps 32 frames up to 1.22, 128 from 1.23 on

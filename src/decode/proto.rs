@@ -17,6 +17,8 @@ use super::{DecodeError, MAX_FRAMES};
 use crate::profile::{Encoding, Facts, FrameId, FrameText, Leaf, Sink, Stack, StackId, Summary};
 use wire::{Field, Fields, Value, damaged};
 
+/// The most labels read of one sample; programs set a handful.
+const MAX_LABELS: usize = 256;
 /// The most stacks remembered by their location ids.
 const MAX_REMEMBERED: usize = 1 << 15;
 /// The most strings, and calls of all locations together. An entry may cost two bytes in the profile and sixteen in
@@ -401,7 +403,12 @@ impl Samples<'_, '_> {
                     tag: tag::sample::LOCATION_ID,
                     value,
                 } => {
-                    wire::numbers(bytes, value, |id| state.ids.push(id))?;
+                    wire::numbers(bytes, value, |id| {
+                        // One more than is read, so that a deeper stack is known to be cut.
+                        if state.ids.len() <= MAX_FRAMES {
+                            state.ids.push(id);
+                        }
+                    })?;
                 }
                 Field {
                     tag: tag::sample::VALUE,
@@ -417,7 +424,7 @@ impl Samples<'_, '_> {
                 Field {
                     tag: tag::sample::LABEL,
                     value: Value::Bytes(label),
-                } if sink.wants_labels() => {
+                } if sink.wants_labels() && labels.len() < MAX_LABELS => {
                     labels.extend(self.tables.label(bytes, label)?);
                 }
                 _ => {}

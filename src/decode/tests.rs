@@ -98,6 +98,31 @@ fn binary_junk_is_damaged_or_another_profile() {
     }
 }
 
+/// However the pieces fall, the same bytes are looked at.
+#[test]
+fn what_a_body_is_does_not_depend_on_the_pieces_it_comes_in() {
+    for body in [
+        [BYTE_ORDER_MARK, &[b'x'; 62], b"\0", &[b'x'; 100]].concat(),
+        [&[b'x'; 63][..], b"\0", &[b'x'; 100]].concat(),
+        [&[b'x'; 64][..], b"\0", &[b'x'; 100]].concat(),
+        [&[b'x'; 48][..], b" profile: total 7\n", &[b'x'; 100]].concat(),
+        [&[b'x'; 49][..], b" profile: total 7\n", &[b'x'; 100]].concat(),
+    ] {
+        let limits = Limits {
+            inflated_bytes: 1 << 20,
+        };
+        let whole = decode(&body, &limits, &mut Recorder::default());
+        for size in 1..body.len() {
+            let mut decoder = Decoder::new(&limits);
+            let mut recorder = Recorder::default();
+            for piece in body.chunks(size) {
+                decoder.push(piece, &mut recorder).unwrap();
+            }
+            assert_eq!(decoder.finish(&mut recorder), whole, "pieces of {size}");
+        }
+    }
+}
+
 #[test]
 fn each_encoding_is_recognised_compressed_or_not() {
     read(DEBUG1.as_bytes(), Encoding::Debug1, 2);

@@ -26,7 +26,7 @@ const GOROUTINE: &str = "goroutine";
 
 /// The exposition of one probe.
 ///
-/// Cost: time and memory grow with the number of groups shown (about 55 + 2 N samples of some 300 bytes),
+/// Cost: time and memory grow with the number of groups shown (40 + 2 N samples of some 300 bytes),
 /// not with the number of goroutines.
 ///
 /// # Errors

@@ -91,8 +91,21 @@ impl Fetcher {
     /// # Errors
     /// When the target is refused, cannot be reached in time, or answers something else.
     pub async fn open(&self, request: &Request<'_>) -> Result<Answer, FetchError> {
+        self.open_timed(request, &mut Phases::default()).await
+    }
+
+    /// The same, noting the phases that were completed, also when it fails.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_timed(
+        &self,
+        request: &Request<'_>,
+        phases: &mut Phases,
+    ) -> Result<Answer, FetchError> {
         let trace = Trace::default();
         let opened = timeout_at(request.deadline, self.follow(request, &trace)).await;
+        *phases = trace.phases();
         let response = opened.map_err(|_| FetchError::Timeout {
             phase: trace.phase(),
         })??;

@@ -46,8 +46,12 @@ pub fn count(body: &[u8], module: &Module, state: &Mutex<TargetState>) -> Counte
     let selection = {
         // A panic in the middle of a choice leaves a memory that is at worst out of date.
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        let selection = select(&tally, &module.series, &mut state.memory);
-        steady(&mut tally, &selection, &mut state.memory);
+        // Counts of a part say nothing of which groups are there: they are shown, and not remembered.
+        let mut part = state.memory.clone();
+        let whole = !summary.truncated && summary.damage == 0;
+        let memory = if whole { &mut state.memory } else { &mut part };
+        let selection = select(&tally, &module.series, memory);
+        steady(&mut tally, &selection, memory);
         selection
     };
     let classify = Some(begun.elapsed());

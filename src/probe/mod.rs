@@ -23,7 +23,7 @@ pub use outcome::{Phases, ProbeError, ProbeOutcome, ProbeReport, ProfileFetch, W
 pub(crate) use sample::test_report;
 
 use crate::config::{Module, Profile};
-use crate::fetch::{Answer, FetchError, Fetcher, Request};
+use crate::fetch::{self, Answer, FetchError, Fetcher, Request};
 use crate::policy::Policy;
 use crate::target::Target;
 use crate::tracker::{TrackKey, Tracker};
@@ -109,7 +109,11 @@ async fn run(job: &mut ProbeJob<'_>, progress: &mut Progress) -> Result<ProbeRep
         report,
         decode,
         classify,
-    } = counting.await?;
+    } = timeout_at(deadline, counting)
+        .await
+        .unwrap_or(Err(ProbeError::Late {
+            waited: Waited::Counts,
+        }))?;
     progress.phases.decode = Some(decode);
     progress.phases.classify = classify;
     match (report, cut) {
@@ -142,18 +146,14 @@ async fn fetch(
     let fetcher = job.fetcher.ok_or(FetchError::Internal {
         what: "a module without a client",
     })?;
-    let mut answer = fetcher.open(&request).await?;
+    let mut phases = fetch::Phases::default();
+    let opened = fetcher.open_timed(&request, &mut phases).await;
+    progress.phases = phases.into();
+    let mut answer = opened?;
     let mut body = Vec::with_capacity(BODY_START);
     let end = read(&mut answer, &mut body).await;
     let known = answer.fetched();
-    progress.phases = Phases {
-        resolve: known.phases.resolve,
-        connect: known.phases.connect,
-        tls: known.phases.tls,
-        first_byte: known.phases.first_byte,
-        transfer: known.phases.transfer,
-        ..Phases::default()
-    };
+    progress.phases = known.phases.into();
     progress.goroutine = ProfileFetch {
         supported: None,
         cut: matches!(end, Err(FetchError::Cut { .. })),

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::decode::DecodeError;
 use crate::failure::FailureReason;
-use crate::fetch::{FetchError, Party};
+use crate::fetch::{self, FetchError, Party};
 use crate::policy::Refusal;
 use crate::tally::{Selection, Tally};
 
@@ -46,6 +46,19 @@ pub struct Phases {
     pub decode: Option<Duration>,
     /// Grouping, and choosing the groups with series.
     pub classify: Option<Duration>,
+}
+
+impl From<fetch::Phases> for Phases {
+    fn from(known: fetch::Phases) -> Self {
+        Self {
+            resolve: known.resolve,
+            connect: known.connect,
+            tls: known.tls,
+            first_byte: known.first_byte,
+            transfer: known.transfer,
+            ..Self::default()
+        }
+    }
 }
 
 impl Phases {
@@ -100,7 +113,7 @@ pub enum ProbeError {
     /// The body is no profile that can be counted.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// The deadline passed before the work could begin.
+    /// The deadline passed inside the exporter.
     #[error("the deadline passed while waiting for {waited}")]
     Late {
         /// For what.
@@ -111,7 +124,7 @@ pub enum ProbeError {
     Panicked,
 }
 
-/// What a probe can wait for before its work begins.
+/// What a probe can wait for inside the exporter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
     /// A place among all probes.
@@ -120,6 +133,8 @@ pub enum Waited {
     Turn,
     /// A thread to count on.
     Bench,
+    /// The counts.
+    Counts,
 }
 
 impl fmt::Display for Waited {
@@ -128,6 +143,7 @@ impl fmt::Display for Waited {
             Self::Place => "a place among all probes, which probes.total bounds",
             Self::Turn => "other probes of this target, which probes.per_target bounds",
             Self::Bench => "a free processor",
+            Self::Counts => "the counts of a profile that takes unusually long to read",
         })
     }
 }

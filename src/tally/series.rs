@@ -100,6 +100,12 @@ pub fn select(tally: &Tally, limits: &SeriesLimits, memory: &mut Memory) -> Sele
             }
         }
     }
+    // A group that this probe missed, or that dipped below the floor, is out for this probe and not forgotten.
+    for (id, misses) in &memory.held {
+        if misses + 1 < PATIENCE && !ranked.iter().any(|(_, _, group)| group.id == *id) {
+            held.insert(*id, misses + 1);
+        }
+    }
     let mut candidates = Vec::new();
     for (rank, (urgency, _, group)) in ranked.iter().enumerate().take(limits.groups) {
         if memory.held.contains_key(&group.id) {

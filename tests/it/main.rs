@@ -11,6 +11,7 @@
 )]
 
 mod bad_targets;
+mod books;
 mod captures;
 mod certificates;
 mod commands;

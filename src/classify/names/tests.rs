@@ -51,6 +51,8 @@ fn display_names_are_the_same_in_every_encoding() {
     );
     check("runtime.gopanic", "panic");
     check("main.start.func1.gowrap2", "main.start.func1.gowrap2");
+    check("", "(no symbol)");
+    check("vendor/", "(no symbol)");
     check("main.bad[", "main.bad[...]");
     // As Go prints them: a method with type parameters of its own, and a bracket in a struct tag.
     check(

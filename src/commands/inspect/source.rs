@@ -9,11 +9,13 @@ use url::Url;
 
 use crate::config::{Module, Profile};
 use crate::decode::Decoder;
-use crate::fetch::{Fetcher, Request};
+use crate::fetch::{FetchError, Fetcher, Request};
 use crate::policy::{Defaults, Policy};
 use crate::profile::{Sink, Summary};
 use crate::target::Target;
 
+/// The largest text that Go sends for one goroutine a block; it streams through in bounded memory.
+const GO_TEXT_BYTES: u64 = 64 << 20;
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -140,15 +142,28 @@ fn fetch<S: Sink + Send>(
             path,
             query,
             policy: &policy,
-            body_limit: module.body_bytes,
+            body_limit: module.body_bytes.max(GO_TEXT_BYTES),
             deadline,
         };
         let mut answer = fetcher.open(&request).await?;
         let mut decoder = Decoder::new(&module.decode);
-        while let Some(chunk) = answer.chunk().await? {
-            decoder.push(&chunk, sink)?;
+        let cut = loop {
+            match answer.chunk().await {
+                Ok(Some(chunk)) => decoder.push(&chunk, sink)?,
+                Ok(None) => break None,
+                Err(cut @ FetchError::Cut { .. }) => break Some(cut),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        match (decoder.finish(sink), cut) {
+            (Ok(mut summary), cut) => {
+                summary.truncated |= cut.is_some();
+                Ok(summary)
+            }
+            // What arrived could not be read; that it was cut is the better reason.
+            (Err(_), Some(cut)) => Err(cut.into()),
+            (Err(error), None) => Err(error.into()),
         }
-        Ok(decoder.finish(sink)?)
     })
 }
 

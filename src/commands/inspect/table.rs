@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Color, Style};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, TableComponent, presets};
 
 use crate::classify::WaitReason;
+use crate::profile::Encoding;
 use crate::tally::{Group, Tally};
 
 /// Columns of the table where output is no terminal: wide enough for names, narrow enough to mail.
@@ -131,6 +132,17 @@ fn warnings(tally: &Tally) -> Vec<String> {
         warnings.push(format!(
             "{} {records} could not be read and are not counted.",
             grouped(tally.summary.damage)
+        ));
+    }
+    let unknown = tally
+        .wait_reasons
+        .get(WaitReason::Unknown.index())
+        .copied()
+        .unwrap_or(0);
+    if tally.summary.encoding == Encoding::Debug1 && unknown > 0 {
+        let count = grouped(unknown);
+        warnings.push(format!(
+            "debug=1 hides why {count} goroutines wait; debug=0 and debug=2 tell."
         ));
     }
     if tally.leaked > 0 && !tally.summary.leaked_only {
