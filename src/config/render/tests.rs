@@ -207,7 +207,9 @@ proptest! {
         flags in any::<(bool, bool, bool, bool)>(),
         probes in (1_u64..=100, 100_u64..=10_000, 1_u64..=1_000_000, 60_000_u64..=2_592_000_000),
         files in proptest::collection::vec("[^\u{0}]{1,9}", 3),
+        packages in proptest::collection::vec("[!-)+-.0-~]{1,8}(/[!-)+-.0-~]{1,8}){0,2}", 0..4),
     ) {
+        let packages: Vec<String> = packages.into_iter().filter(|package| !package.contains("...")).collect();
         let texts: Vec<String> = texts.into_iter().collect();
         let text = |duration| DurationText(std::time::Duration::from_millis(duration)).to_string();
         let module = RawModule {
@@ -226,8 +228,8 @@ proptest! {
                 ..RawHttp::default()
             }),
             classify: Some(RawClassify {
-                plumbing: Some(texts.clone()),
-                app_packages: Some(texts.clone()),
+                plumbing: Some(packages.clone()),
+                app_packages: Some(packages),
                 labels: Some(texts.clone()),
                 watch: Some(UniqueMap(texts.iter().map(|name| (name.clone(), "^a|b$".to_owned())).collect())),
             }),
