@@ -4,7 +4,7 @@
 mod tests;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Group, GroupId, Tally};
@@ -30,13 +30,15 @@ pub struct SeriesLimits {
 }
 
 /// What is remembered of a target from probe to probe. Starts empty; losing it does no harm. At most
-/// `groups` + `groups` entries.
+/// five times `limits.groups` entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Whether there was a probe before: on the first look every group is new, and none is a newcomer.
     started: bool,
     /// Groups with series, and for how many probes running each has been out.
     held: BTreeMap<GroupId, u8>,
+    /// Groups that had series and were not among the last probes' groups, and for how many probes running.
+    missing: BTreeMap<GroupId, u8>,
     /// Small newcomers of the last probe.
     candidates: Vec<GroupId>,
     /// The place in the source told for each group with series.
@@ -66,9 +68,10 @@ enum Urgency {
 ///
 /// Order: proven leaks, then groups stuck at a lock or send, then by size, ties by id. Groups below the minimum
 /// are never shown unless proven or stuck. A newcomer below 50 goroutines must qualify twice in a row (nothing is a
-/// newcomer in the first probe). A group keeps its series until it has ranked below `groups` + 5 in three probes running, or is gone; only a
-/// newcomer that is more urgent or at least twice as large takes its place earlier, since a fresh leak must not
-/// wait behind idle groups.
+/// newcomer in the first probe). A group keeps its series until it has ranked below `groups` + 5 in three probes
+/// running; one that is missing for fewer than three is no newcomer when it is back. Only a newcomer that is more
+/// urgent or at least twice as large takes the place of another earlier, since a fresh leak must not wait behind idle
+/// groups.
 ///
 /// Cost: a sort of the groups.
 #[must_use]
@@ -100,18 +103,20 @@ pub fn select(tally: &Tally, limits: &SeriesLimits, memory: &mut Memory) -> Sele
             }
         }
     }
-    // A group that this probe missed, or that dipped below the floor, is out for this probe and not forgotten.
-    for (id, misses) in &memory.held {
-        if misses + 1 < PATIENCE && !ranked.iter().any(|(_, _, group)| group.id == *id) {
-            held.insert(*id, misses + 1);
-        }
-    }
+    // A group that this probe missed, or that dipped below the floor, is not forgotten at once.
+    let ranks: BTreeSet<GroupId> = ranked.iter().map(|(_, _, group)| group.id).collect();
+    let missed = memory.held.keys().map(|id| (*id, 1));
+    let missing = missed
+        .chain(memory.missing.iter().map(|(id, probes)| (*id, probes + 1)))
+        .filter(|(id, probes)| *probes < PATIENCE && !ranks.contains(id))
+        .collect();
     let mut candidates = Vec::new();
     for (rank, (urgency, _, group)) in ranked.iter().enumerate().take(limits.groups) {
         if memory.held.contains_key(&group.id) {
             continue;
         }
-        let newcomer = memory.started && !memory.candidates.contains(&group.id);
+        let known = memory.candidates.contains(&group.id) || memory.missing.contains_key(&group.id);
+        let newcomer = memory.started && !known;
         if newcomer && *urgency == Urgency::Plain && group.goroutines < SMALL {
             candidates.push(group.id);
             continue;
@@ -138,6 +143,7 @@ pub fn select(tally: &Tally, limits: &SeriesLimits, memory: &mut Memory) -> Sele
     }
     memory.started = true;
     memory.held = held;
+    memory.missing = missing;
     memory.candidates = candidates;
 
     kept.sort_unstable();

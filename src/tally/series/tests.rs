@@ -177,7 +177,11 @@ fn a_small_newcomer_is_shown_the_second_time_in_a_row() {
         for _ in 0..missed {
             assert_eq!(look(&without, &LIMITS, &mut memory), ["a"]);
         }
-        assert_eq!(look(&with, &LIMITS, &mut memory), after, "missing for {missed}");
+        assert_eq!(
+            look(&with, &LIMITS, &mut memory),
+            after,
+            "missing for {missed}"
+        );
     }
 }
 
