@@ -6,6 +6,8 @@
 
 pub mod names;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 use std::sync::Arc;
@@ -216,7 +218,7 @@ impl Rules {
             .plumbing
             .iter()
             .any(|packages| packages.contain(package));
-        let origin = names::origin(function, file);
+        let origin = names::origin(package, file);
         let app = if self.0.app_packages.is_empty() {
             origin == Origin::App
         } else {
@@ -236,7 +238,7 @@ impl Rules {
         }
         FrameClass {
             role: tables::role(function),
-            plumbing: configured || names::is_plumbing(function),
+            plumbing: configured || names::is_plumbing(package),
             app: app && !configured,
             runtime: package == b"runtime",
             origin: if app { Origin::App } else { origin },
@@ -244,32 +246,51 @@ impl Rules {
         }
     }
 
-    /// What a stack means, leaf first. Cost: reads to the application frame, and from the root to the entry;
-    /// the whole stack only where something is watched.
+    /// What a stack of `depth` frames means, which `frame` tells by their place from the leaf. Cost: reads to the
+    /// application frame, and from the root to the entry; the whole stack only where something is watched.
     #[must_use]
-    pub fn stack(&self, leaf: Leaf, frames: &[FrameClass]) -> StackClass {
-        let outermost = frames
-            .iter()
-            .rposition(|frame| !frame.runtime)
-            .or(frames.len().checked_sub(1));
-        let blocking = frames
-            .iter()
-            .position(|frame| !frame.plumbing)
-            .or(outermost);
+    pub fn stack(
+        &self,
+        leaf: Leaf,
+        depth: usize,
+        frame: impl Fn(usize) -> FrameClass,
+    ) -> StackClass {
+        let (mut blocking, mut app) = (None, None);
+        for at in 0..depth {
+            let class = frame(at);
+            if blocking.is_none() && !class.plumbing {
+                blocking = Some(at);
+            }
+            if class.app {
+                app = Some(at);
+                break;
+            }
+        }
+        let outermost = (0..depth)
+            .rev()
+            .find(|&at| !frame(at).runtime)
+            .or(depth.checked_sub(1));
         let watches = if self.0.watch.is_empty() {
             0
         } else {
-            frames.iter().fold(0, |mask, frame| mask | frame.watches)
+            (0..depth).fold(0, |mask, at| mask | frame(at).watches)
+        };
+        let role = |at: usize| {
+            if at < depth {
+                frame(at).role
+            } else {
+                Role::None
+            }
         };
         let wait = match leaf {
-            Leaf::Complete => Wait::Known(from_frames(frames)),
-            Leaf::Stated => Wait::Stated(semaphore(frames, WaitReason::Semacquire)),
-            Leaf::Hidden(id) => from_visible(frames).map_or(Wait::Hidden(id.0), Wait::Known),
+            Leaf::Complete => Wait::Known(from_frames(role)),
+            Leaf::Stated => Wait::Stated(semaphore(role, 0)),
+            Leaf::Hidden(id) => from_visible(role).map_or(Wait::Hidden(id.0), Wait::Known),
         };
         StackClass {
             wait,
-            blocking,
-            app: frames.iter().position(|frame| frame.app),
+            blocking: blocking.or(outermost),
+            app,
             entry: outermost,
             watches,
         }
@@ -278,11 +299,11 @@ impl Rules {
     /// The wait reason behind names of hidden functions, leaf first.
     #[must_use]
     pub fn revealed(&self, functions: &[&str]) -> WaitReason {
-        let frames: Vec<_> = functions
-            .iter()
-            .map(|function| self.frame(function.as_bytes(), b""))
-            .collect();
-        from_frames(&frames)
+        from_frames(|at| {
+            functions
+                .get(at)
+                .map_or(Role::None, |function| tables::role(function.as_bytes()))
+        })
     }
 }
 
@@ -323,17 +344,13 @@ pub fn stated(words: &[u8]) -> WaitReason {
 }
 
 /// The wait reason from a complete stack: gopark's caller, else a leaf that is a system call, else it runs.
-fn from_frames(frames: &[FrameClass]) -> WaitReason {
-    let role = |at: usize| frames.get(at).map_or(Role::None, |frame| frame.role);
+fn from_frames(role: impl Fn(usize) -> Role) -> WaitReason {
     match role(0) {
         Role::Park => {
             let caller = if role(1) == Role::ParkUnlock { 2 } else { 1 };
             match role(caller) {
                 Role::Parked(reason) => reason,
-                Role::Semaphore => semaphore(
-                    frames.get(caller..).unwrap_or_default(),
-                    WaitReason::Semacquire,
-                ),
+                Role::Semaphore => semaphore(role, caller),
                 _ => WaitReason::Unknown,
             }
         }
@@ -344,11 +361,11 @@ fn from_frames(frames: &[FrameClass]) -> WaitReason {
 }
 
 /// What a semaphore was taken for: the method of package sync, which means the same in every version of Go,
-/// before the runtime's own name for it. `frames` begin at or above the semaphore.
-fn semaphore(frames: &[FrameClass], unless_told: WaitReason) -> WaitReason {
-    let mut reason = unless_told;
-    for frame in frames {
-        match frame.role {
+/// before the runtime's own name for it. The frame at `from` is at or above the semaphore.
+fn semaphore(role: impl Fn(usize) -> Role, from: usize) -> WaitReason {
+    let mut reason = WaitReason::Semacquire;
+    for at in from.. {
+        match role(at) {
             Role::Method(method) => return method,
             Role::SemaphoreEntry(entry) => reason = entry,
             Role::Parked(WaitReason::CondWait) => reason = WaitReason::CondWait,
@@ -360,318 +377,12 @@ fn semaphore(frames: &[FrameClass], unless_told: WaitReason) -> WaitReason {
 }
 
 /// The wait reason from a stack whose leading runtime frames are hidden, where what is visible tells.
-fn from_visible(frames: &[FrameClass]) -> Option<WaitReason> {
-    match frames.first()?.role {
+fn from_visible(role: impl Fn(usize) -> Role) -> Option<WaitReason> {
+    match role(0) {
         Role::StandIn(reason)
         | Role::Leaf(reason)
         | Role::Parked(reason @ (WaitReason::Sleep | WaitReason::CondWait)) => Some(reason),
-        Role::SemaphoreEntry(_) => Some(semaphore(frames, WaitReason::Semacquire)),
+        Role::SemaphoreEntry(_) => Some(semaphore(role, 0)),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn classes(rules: &Rules, functions: &[&str]) -> Vec<FrameClass> {
-        functions
-            .iter()
-            .map(|function| rules.frame(function.as_bytes(), b""))
-            .collect()
-    }
-
-    #[test]
-    fn wait_reason_from_the_frames_of_a_protobuf() {
-        let check = |functions: &str, expected: WaitReason| {
-            let rules = Rules::default();
-            let frames: Vec<&str> = functions
-                .split(" < ")
-                .filter(|name| !name.is_empty())
-                .collect();
-            let class = rules.stack(Leaf::Complete, &classes(&rules, &frames));
-            assert_eq!(class.wait, Wait::Known(expected), "{functions}");
-        };
-        check("", WaitReason::Running);
-        check(
-            "runtime.gopark < runtime.chanrecv < runtime.chanrecv1 < main.f",
-            WaitReason::ChanReceive,
-        );
-        check(
-            "runtime.gopark < runtime.chanrecv < reflect.chanrecv < reflect.Value.recv",
-            WaitReason::ChanReceive,
-        );
-        check(
-            "runtime.gopark < runtime.chansend < runtime.chansend1 < main.f",
-            WaitReason::ChanSend,
-        );
-        check(
-            "runtime.gopark < runtime.selectgo < main.f",
-            WaitReason::Select,
-        );
-        check(
-            "runtime.gopark < runtime.block < main.f",
-            WaitReason::SelectNoCases,
-        );
-        check(
-            "runtime.gopark < runtime.netpollblock < internal/poll.runtime_pollWait",
-            WaitReason::IoWait,
-        );
-        check("runtime.gopark < time.Sleep", WaitReason::Sleep);
-        check(
-            "runtime.gopark < runtime.goparkunlock < sync.runtime_notifyListWait < sync.(*Cond).Wait < main.f",
-            WaitReason::CondWait,
-        );
-        let sema = "runtime.gopark < runtime.goparkunlock < runtime.semacquire1 < ";
-        let with = |rest: &str| format!("{sema}{rest}");
-        check(
-            &with(
-                "sync.runtime_SemacquireMutex < sync.(*Mutex).lockSlow < sync.(*Mutex).Lock < main.f",
-            ),
-            WaitReason::MutexLock,
-        );
-        check(
-            &with(
-                "internal/sync.runtime_SemacquireMutex < internal/sync.(*Mutex).lockSlow < main.f",
-            ),
-            WaitReason::MutexLock,
-        );
-        check(
-            &with("sync.runtime_SemacquireMutex < sync.(*RWMutex).RLock < main.f"),
-            WaitReason::RwMutexRLock,
-        );
-        check(
-            &with("sync.runtime_SemacquireRWMutexR < sync.(*RWMutex).RLock < main.f"),
-            WaitReason::RwMutexRLock,
-        );
-        check(
-            &with("sync.runtime_SemacquireMutex < sync.(*RWMutex).Lock < main.f"),
-            WaitReason::RwMutexLock,
-        );
-        check(
-            &with(
-                "sync.runtime_SemacquireMutex < sync.(*Mutex).lockSlow < sync.(*Mutex).Lock < sync.(*RWMutex).Lock",
-            ),
-            WaitReason::MutexLock,
-        );
-        check(
-            &with("sync.runtime_Semacquire < sync.(*WaitGroup).Wait < main.f"),
-            WaitReason::WaitGroupWait,
-        );
-        check(
-            &with("sync.runtime_SemacquireWaitGroup < sync.(*WaitGroup).Wait"),
-            WaitReason::WaitGroupWait,
-        );
-        check(
-            &with("internal/poll.runtime_Semacquire < internal/poll.(*fdMutex).rwlock"),
-            WaitReason::Semacquire,
-        );
-        check(
-            &with("sync.runtime_Semacquire < main.f < sync.(*WaitGroup).Wait"),
-            WaitReason::Semacquire,
-        );
-        check(
-            "runtime.coroswitch < iter.Pull[go.shape.int].func2 < main.f",
-            WaitReason::Coroutine,
-        );
-        check(
-            "syscall.Syscall6 < os.(*Process).pidfdWait < main.f",
-            WaitReason::Syscall,
-        );
-        check(
-            "runtime.notetsleepg < os/signal.signal_recv < os/signal.loop",
-            WaitReason::Syscall,
-        );
-        check(
-            "runtime.asyncPreempt2 < runtime.asyncPreempt < main.f",
-            WaitReason::Running,
-        );
-        check("runtime.Gosched < main.f", WaitReason::Running);
-        check("main.f", WaitReason::Running);
-        check("runtime.gopark < runtime.bgsweep", WaitReason::Runtime);
-        check(
-            "runtime.gopark < internal/synctest.Run < main.f",
-            WaitReason::Runtime,
-        );
-        check("runtime.gopark < main.linknamed", WaitReason::Unknown);
-        check("runtime.gopark", WaitReason::Unknown);
-    }
-
-    #[test]
-    fn wait_reason_from_words() {
-        let check = |words: &str, expected: WaitReason| {
-            assert_eq!(stated(words.as_bytes()), expected, "{words}");
-        };
-        check("chan receive (nil chan)", WaitReason::ChanReceive);
-        check("select (no cases)", WaitReason::SelectNoCases);
-        check("runnable", WaitReason::Running);
-        check("GC worker (idle)", WaitReason::Runtime);
-        check("some reason of a later Go", WaitReason::Unknown);
-        check("", WaitReason::Unknown);
-        for reason in WaitReason::ALL {
-            if !matches!(
-                reason,
-                WaitReason::Running | WaitReason::Runtime | WaitReason::Unknown
-            ) {
-                check(reason.as_str(), reason);
-            }
-        }
-    }
-
-    #[test]
-    fn semacquire_of_old_versions_is_told_by_the_method() {
-        let rules = Rules::default();
-        let check = |functions: &[&str], expected: WaitReason| {
-            assert_eq!(
-                rules.stack(Leaf::Stated, &classes(&rules, functions)).wait,
-                Wait::Stated(expected),
-                "{functions:?}"
-            );
-        };
-        check(
-            &[
-                "sync.runtime_Semacquire",
-                "sync.(*WaitGroup).Wait",
-                "main.f",
-            ],
-            WaitReason::WaitGroupWait,
-        );
-        check(
-            &[
-                "sync.runtime_SemacquireMutex",
-                "sync.(*RWMutex).RLock",
-                "main.f",
-            ],
-            WaitReason::RwMutexRLock,
-        );
-        check(
-            &["sync.runtime_Semacquire", "main.f"],
-            WaitReason::Semacquire,
-        );
-        check(
-            &[
-                "runtime.gopark",
-                "runtime.goparkunlock",
-                "runtime.semacquire1",
-                "sync.runtime_Semacquire",
-                "sync.(*WaitGroup).Wait",
-            ],
-            WaitReason::WaitGroupWait,
-        );
-        check(
-            &["main.f", "sync.(*WaitGroup).Wait"],
-            WaitReason::Semacquire,
-        );
-    }
-
-    #[test]
-    fn blocking_application_and_entry_frames() {
-        let spec = ClassifySpec {
-            plumbing: vec!["example.com/svc/syncx/...".into()],
-            ..ClassifySpec::default()
-        };
-        let rules = Rules::new(&spec).unwrap();
-        let check = |functions: &[&str],
-                     expected: (Option<usize>, Option<usize>, Option<usize>)| {
-            let class = rules.stack(Leaf::Complete, &classes(&rules, functions));
-            assert_eq!(
-                (class.blocking, class.app, class.entry),
-                expected,
-                "{functions:?}"
-            );
-        };
-        check(&[], (None, None, None));
-        check(
-            &[
-                "runtime.gopark",
-                "runtime.selectgo",
-                "net/http.(*T).roundTrip",
-                "main.get",
-                "main.main",
-                "runtime.main",
-            ],
-            (Some(2), Some(3), Some(4)),
-        );
-        check(&["runtime.gopark", "time.Sleep"], (Some(1), None, Some(1)));
-        check(
-            &["runtime.gopark", "runtime.bgsweep", "runtime.goexit"],
-            (Some(2), None, Some(2)),
-        );
-        check(
-            &[
-                "sync.(*Mutex).Lock",
-                "example.com/svc/syncx/lock.Do",
-                "example.com/svc.f",
-            ],
-            (Some(2), Some(2), Some(2)),
-        );
-        check(
-            &[
-                "sync.(*Mutex).Lock",
-                "example.com/svc/syncxy.Do",
-                "example.com/svc.f",
-            ],
-            (Some(1), Some(1), Some(2)),
-        );
-    }
-
-    #[test]
-    fn application_packages_override_paths() {
-        let spec = ClassifySpec {
-            app_packages: vec!["github.com/us/...".into(), "main".into()],
-            ..ClassifySpec::default()
-        };
-        let rules = Rules::new(&spec).unwrap();
-        let class = |function: &str, file: &str| rules.frame(function.as_bytes(), file.as_bytes());
-        assert!(
-            class(
-                "github.com/us/lib.F",
-                "/go/pkg/mod/github.com/us/lib@v1.0.0/f.go"
-            )
-            .app
-        );
-        assert!(class("github.com/us.F", "").app);
-        assert!(!class("github.com/usx.F", "").app);
-        assert!(!class("example.com/other.F", "/home/ci/other/f.go").app);
-    }
-
-    #[test]
-    fn watches_are_bits() {
-        let watch = vec![
-            ("map".to_owned(), r"^runtime\.mapassign.*".to_owned()),
-            ("db".to_owned(), "database/sql".to_owned()),
-        ];
-        let rules = Rules::new(&ClassifySpec {
-            watch,
-            ..ClassifySpec::default()
-        })
-        .unwrap();
-        let class = rules.stack(
-            Leaf::Complete,
-            &classes(&rules, &["runtime.mapassign_faststr", "main.f"]),
-        );
-        assert_eq!(class.watches, 1);
-        let class = rules.stack(
-            Leaf::Complete,
-            &classes(&rules, &["main.f", "database/sql.(*DB).conn"]),
-        );
-        assert_eq!(class.watches, 2);
-    }
-
-    #[test]
-    fn bad_specs_are_refused() {
-        let bad = Rules::new(&ClassifySpec {
-            watch: vec![("x".into(), "(".into())],
-            ..ClassifySpec::default()
-        });
-        assert!(matches!(bad, Err(ClassifyError::Watch { name, .. }) if name == "x"));
-        let many = Rules::new(&ClassifySpec {
-            labels: vec!["k".into(); 33],
-            ..ClassifySpec::default()
-        });
-        assert_eq!(
-            many.unwrap_err().to_string(),
-            "labels: 33 entries, at most 32 are allowed"
-        );
     }
 }

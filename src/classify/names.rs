@@ -4,6 +4,9 @@
 //! the last element of the import path are escaped as `%2e`, so the package ends at the first dot after the
 //! last slash (cmd/internal/objabi/path.go, `PathToPrefix`).
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
@@ -21,20 +24,20 @@ const NO_SYMBOL: &str = "(no symbol)";
 /// The import path of a symbol, as escaped in it; the whole symbol where it has none (`panic`, C functions).
 #[must_use]
 pub fn package(function: &[u8]) -> &[u8] {
-    let head = until(function, |byte| byte == b'(' || byte == b'[');
-    let element = head
-        .iter()
-        .rposition(|&byte| byte == b'/')
-        .map_or(0, |slash| slash + 1);
-    let dot = head.iter().skip(element).position(|&byte| byte == b'.');
+    let head = memchr::memchr2(b'(', b'[', function)
+        .and_then(|end| function.get(..end))
+        .unwrap_or(function);
+    let element = memchr::memrchr(b'/', head).map_or(0, |slash| slash + 1);
+    let dot = head
+        .get(element..)
+        .and_then(|name| memchr::memchr(b'.', name));
     dot.and_then(|dot| head.get(..element + dot))
         .unwrap_or(function)
 }
 
-/// Whether a symbol is plumbing: what stands between the runtime and the code that waits.
+/// Whether a package is plumbing: what stands between the runtime and the code that waits.
 #[must_use]
-pub fn is_plumbing(function: &[u8]) -> bool {
-    let package = package(function);
+pub fn is_plumbing(package: &[u8]) -> bool {
     PLUMBING.binary_search(&package).is_ok()
         || [&b"internal/"[..], b"runtime/internal/", b"vendor/"]
             .iter()
@@ -60,14 +63,13 @@ pub fn display(function: &[u8]) -> String {
     cut_middle(&printable(&name))
 }
 
-/// Whose code a function is, by its package and the file it was compiled from.
+/// Whose code a package is, by the file that one of its functions was compiled from.
 ///
 /// Standard library: below `$GOROOT/src`, or with `-trimpath` a file named by its import path, and a first path
 /// element that Go reserves. Dependency: a module cache path (`name@version/`) or a vendor directory. `main`
 /// is always the application. Whatever is left is the application, even without a file.
 #[must_use]
-pub fn origin(function: &[u8], file: &[u8]) -> Origin {
-    let package = package(function);
+pub fn origin(package: &[u8], file: &[u8]) -> Origin {
     if package == b"main" {
         return Origin::App;
     }
@@ -84,10 +86,9 @@ pub fn origin(function: &[u8], file: &[u8]) -> Origin {
 
 /// A source file relative to its module: what a person needs to open it, the same on every build machine.
 ///
-/// Below the module cache: what follows `name@version/`. Standard library: the import path and the file's
-/// name. Otherwise the longest end of the directory that is also an end of the import path, since nothing
-/// tells where a module's root was on the build machine; for `main`, which has no path, the file's name.
-/// Too long a path is cut at the front.
+/// Below the module cache: what follows `name@version/`. Standard library: what follows `$GOROOT/src/`. Otherwise the
+/// longest end of the directory that is also an end of the import path, since nothing tells where a module's root was
+/// on the build machine; for `main`, which has no path, the file's name. Too long a path is cut at the front.
 #[must_use]
 pub fn relative_file(function: &[u8], file: &[u8]) -> String {
     if file.is_empty() || file.first() == Some(&b'<') {
@@ -95,6 +96,11 @@ pub fn relative_file(function: &[u8], file: &[u8]) -> String {
     }
     if let Some(inside) = module_version_end(file).and_then(|end| file.get(end..)) {
         return cut_front(&printable(inside));
+    }
+    if origin(package(function), file) == Origin::Stdlib {
+        // The linker names some functions of the runtime into other packages, so the symbol does not tell the folder.
+        let source = memchr::memmem::rfind(file, b"/src/").map_or(0, |at| at + b"/src/".len());
+        return cut_front(&printable(file.get(source..).unwrap_or_default()));
     }
     let mut path = Vec::new();
     unescape(cut_vendor(package(function)), &mut path);
@@ -280,298 +286,4 @@ fn contains(path: &[u8], elements: &[u8]) -> bool {
         path.get(slash..)
             .is_some_and(|rest| rest.starts_with(elements))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn package_ends_at_the_first_dot_of_the_last_element() {
-        let check = |function: &str, expected: &str| {
-            assert_eq!(
-                String::from_utf8_lossy(package(function.as_bytes())),
-                expected,
-                "{function}"
-            );
-        };
-        check("main.worker", "main");
-        check("main.(*svc).wait", "main");
-        check("main.kGeneric[go.shape.int]", "main");
-        check(
-            "main.(*box[go.shape.map[go.shape.string]x/y.Z]).wait",
-            "main",
-        );
-        check("example.com/a.b/v2.(*Waiter).Block", "example.com/a.b/v2");
-        check("example.com/x/c%2ed.block", "example.com/x/c%2ed");
-        check(
-            "example.com/svc.F[example.com/other/pkg.T].func1",
-            "example.com/svc",
-        );
-        check("internal/sync.(*Mutex).lockSlow", "internal/sync");
-        check("panic", "panic");
-        check("x_cgo_thread_start", "x_cgo_thread_start");
-        check("", "");
-    }
-
-    #[test]
-    fn display_names_are_the_same_in_every_encoding() {
-        let check =
-            |function: &str, expected: &str| assert_eq!(display(function.as_bytes()), expected);
-        check("main.kGeneric[go.shape.int]", "main.kGeneric[...]");
-        check("main.kGeneric[...]", "main.kGeneric[...]");
-        check(
-            "main.(*box[go.shape.map[go.shape.string]go.shape.int]).wait",
-            "main.(*box[...]).wait",
-        );
-        check("main.F[int].func1", "main.F[...].func1");
-        check("example.com/x/c%2ed.block", "example.com/x/c.d.block");
-        check("gopkg.in/yaml%2ev3.Unmarshal", "gopkg.in/yaml.v3.Unmarshal");
-        check("main.percent%2e", "main.percent%2e");
-        check(
-            "vendor/golang.org/x/net/http2/hpack.Dec",
-            "golang.org/x/net/http2/hpack.Dec",
-        );
-        check(
-            "example.com/svc/vendor/github.com/a/b.F",
-            "github.com/a/b.F",
-        );
-        check("runtime.gopanic", "panic");
-        check("main.start.func1.gowrap2", "main.start.func1.gowrap2");
-        check("", "(no symbol)");
-        check("vendor/", "(no symbol)");
-        check("main.bad[", "main.bad[...]");
-        // As Go prints them: a method with type parameters of its own, and a bracket in a struct tag.
-        check(
-            "main.(*box[int]).get[string].func1",
-            "main.(*box[...].func1",
-        );
-        check("main.F[struct { X int \"a]\" }].func1", "main.F[...].func1");
-        assert_eq!(display(b"main.\xff\xfe\n"), "main.\u{fffd}\u{fffd}\u{fffd}");
-    }
-
-    #[test]
-    fn long_names_keep_both_ends_and_stay_distinct() {
-        let long =
-            |middle: &str| format!("main.{}{middle}{}.tail", "a".repeat(150), "b".repeat(150));
-        let one = display(long("x").as_bytes());
-        let two = display(long("y").as_bytes());
-        assert!(
-            one.len() <= NAME_BYTES && one.starts_with("main.aaa") && one.ends_with("bbb.tail"),
-            "{one}"
-        );
-        assert_ne!(one, two);
-        assert_eq!(one, cut_middle(&one));
-        let exact = "m".repeat(NAME_BYTES);
-        assert_eq!(cut_middle(&exact), exact);
-        let wide = "é".repeat(150);
-        assert!(cut_middle(&wide).len() <= NAME_BYTES);
-    }
-
-    #[test]
-    fn plumbing_is_a_list_of_packages() {
-        let check = |function: &str, expected: bool| {
-            assert_eq!(is_plumbing(function.as_bytes()), expected, "{function}");
-        };
-        check("runtime.gopark", true);
-        check("sync.(*Mutex).Lock", true);
-        check("sync/atomic.AddInt64", true);
-        check("internal/poll.(*FD).Read", true);
-        check("runtime/internal/atomic.Load", true);
-        check("vendor/golang.org/x/net/http/httpguts.F", true);
-        check("crypto/tls.(*Conn).Read", true);
-        check("panic", true);
-        check("iter.Pull[go.shape.int].func1", true);
-        check("net/http.(*conn).serve", false);
-        check("runtime/pprof.Do", false);
-        check("os/exec.(*Cmd).Wait", false);
-        check("os/signal.loop", false);
-        check("context.WithCancel", false);
-        check("database/sql.(*DB).conn", false);
-        check("example.com/internal/poll.F", false);
-        check("synctest.F", false);
-    }
-
-    #[test]
-    fn origin_is_told_from_the_file() {
-        let check = |function: &str, file: &str, expected: Origin| {
-            assert_eq!(
-                origin(function.as_bytes(), file.as_bytes()),
-                expected,
-                "{function} {file}"
-            );
-        };
-        check("main.worker", "/home/ci/svc/main.go", Origin::App);
-        check(
-            "main.worker",
-            "/root/go/pkg/mod/example.com/svc@v1.2.3/main.go",
-            Origin::App,
-        );
-        check(
-            "example.com/svc/db.Open",
-            "/home/ci/svc/db/open.go",
-            Origin::App,
-        );
-        check(
-            "example.com/svc/db.Open",
-            "example.com/svc/db/open.go",
-            Origin::App,
-        );
-        check(
-            "net/http.(*conn).serve",
-            "/usr/local/go/src/net/http/server.go",
-            Origin::Stdlib,
-        );
-        check(
-            "net/http.(*conn).serve",
-            "net/http/server.go",
-            Origin::Stdlib,
-        );
-        check("net/http.(*conn).serve", "", Origin::Stdlib);
-        check(
-            "time.Sleep",
-            "/usr/local/go/src/runtime/time.go",
-            Origin::Stdlib,
-        );
-        check(
-            "reflect.chanrecv",
-            "/opt/go/src/runtime/chan.go",
-            Origin::Stdlib,
-        );
-        check(
-            "image/worker.Run",
-            "/home/me/image/worker/run.go",
-            Origin::App,
-        );
-        check("myapp/jobs.Run", "myapp/jobs/run.go", Origin::App);
-        check(
-            "golang.org/x/sync/semaphore.F",
-            "/root/go/pkg/mod/golang.org/x/sync@v0.1.0/semaphore/semaphore.go",
-            Origin::Dependency,
-        );
-        check(
-            "golang.org/x/sync/semaphore.F",
-            "golang.org/x/sync@v0.1.0/semaphore/semaphore.go",
-            Origin::Dependency,
-        );
-        check(
-            "github.com/a/b.F",
-            "/home/ci/svc/vendor/github.com/a/b/f.go",
-            Origin::Dependency,
-        );
-        check(
-            "example.com/svc/vendor/github.com/a/b.F",
-            "",
-            Origin::Dependency,
-        );
-        check(
-            "vendor/golang.org/x/net/dns.F",
-            "/usr/local/go/src/vendor/golang.org/x/net/dns/f.go",
-            Origin::Dependency,
-        );
-        check(
-            "github.com/a/b.(*T).Lock",
-            "<autogenerated>",
-            Origin::Dependency,
-        );
-        check("main.(*T).Lock", "<autogenerated>", Origin::App);
-        check(
-            "panic",
-            "/usr/local/go/src/runtime/panic.go",
-            Origin::Stdlib,
-        );
-        check("net/http.F", "C:/Go/src/net/http/server.go", Origin::Stdlib);
-    }
-
-    #[test]
-    fn files_are_relative_to_their_module() {
-        let check = |function: &str, file: &str, expected: &str| {
-            assert_eq!(
-                relative_file(function.as_bytes(), file.as_bytes()),
-                expected,
-                "{function} {file}"
-            );
-        };
-        check("main.worker", "/home/ci/svc/cmd/svc/main.go", "main.go");
-        check(
-            "example.com/svc/db.Open",
-            "/home/ci/svc/db/open.go",
-            "svc/db/open.go",
-        );
-        check(
-            "example.com/svc/db.Open",
-            "/home/ci/build/db/open.go",
-            "db/open.go",
-        );
-        check(
-            "example.com/svc/db.Open",
-            "/home/ci/build/other/open.go",
-            "open.go",
-        );
-        check(
-            "example.com/svc/db.Open",
-            "example.com/svc/db/open.go",
-            "example.com/svc/db/open.go",
-        );
-        check(
-            "example.com/svc/db.Open",
-            "/home/ci/mydb/open.go",
-            "open.go",
-        );
-        check(
-            "net/http.(*conn).serve",
-            "/usr/local/go/src/net/http/server.go",
-            "net/http/server.go",
-        );
-        check(
-            "net/http.(*conn).serve",
-            "net/http/server.go",
-            "net/http/server.go",
-        );
-        check(
-            "golang.org/x/sync/semaphore.F",
-            "/root/go/pkg/mod/golang.org/x/sync@v0.1.0/semaphore/semaphore.go",
-            "semaphore/semaphore.go",
-        );
-        check(
-            "github.com/a/b.F",
-            "/home/ci/svc/vendor/github.com/a/b/f.go",
-            "github.com/a/b/f.go",
-        );
-        check(
-            "example.com/x/c%2ed.block",
-            "/home/ci/x/c.d/dotted.go",
-            "x/c.d/dotted.go",
-        );
-        check("main.F", "C:/src/svc/main.go", "main.go");
-        check("main.F", "<autogenerated>", "<autogenerated>");
-        check("main.F", "", "");
-        for long in [
-            format!("/x/{}.go", "y".repeat(400)),
-            format!("<{}.go", "y".repeat(400)),
-            format!("/x@v1/{}.go", "y".repeat(400)),
-            format!("/x/{}.go", "é".repeat(200)),
-        ] {
-            let file = relative_file(b"main.F", long.as_bytes());
-            assert!(file.len() <= NAME_BYTES && file.starts_with("...") && file.ends_with(".go"));
-        }
-    }
-
-    /// Searching to the end of the path behind each of its versions took minutes.
-    #[test]
-    fn paths_made_up_of_versions_are_read_in_one_pass() {
-        let path = format!("{}/x.go", "@v1".repeat(1 << 20));
-        let begun = std::time::Instant::now();
-        for file in [path.as_str(), path.trim_end_matches("/x.go")] {
-            assert_eq!(
-                origin(b"example.com/a.F", file.as_bytes()),
-                if file.ends_with(".go") {
-                    Origin::Dependency
-                } else {
-                    Origin::App
-                }
-            );
-        }
-        assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
-    }
 }

@@ -112,6 +112,8 @@ pub(super) struct Evidence {
     pub(super) tls: Option<TlsFault>,
     /// The answer was not HTTP.
     pub(super) parse: bool,
+    /// Something came before the request was sent: a greeting, as of a mail server.
+    pub(super) unasked: bool,
     /// The connection was closed before its message was whole.
     pub(super) incomplete: bool,
 }
@@ -135,6 +137,9 @@ impl Evidence {
                 evidence.tls = Some(TlsFault::of(tls));
             } else if let Some(hyper) = error.downcast_ref::<hyper::Error>() {
                 evidence.parse |= hyper.is_parse();
+                // The text is all that tells this fault of hyper's from others.
+                evidence.unasked |=
+                    hyper.to_string() == "received unexpected message from connection";
                 evidence.incomplete |=
                     hyper.is_incomplete_message() || hyper.is_closed() || hyper.is_canceled();
             }

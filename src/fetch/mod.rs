@@ -217,7 +217,7 @@ fn no_answer(error: &reqwest::Error, evidence: Evidence, trace: &Trace) -> Fetch
     if trace.failed_in_tls() || evidence.tls.is_some() {
         return FetchError::Tls(evidence.tls_fault());
     }
-    if evidence.parse {
+    if evidence.parse || evidence.unasked {
         return FetchError::NotHttp;
     }
     if error.is_builder() {

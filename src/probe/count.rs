@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::ProbeReport;
 use crate::config::Module;
 use crate::decode::{DecodeError, decode};
-use crate::tally::{Collector, select};
+use crate::tally::{Collector, select, steady};
 use crate::tracker::TargetState;
 
 /// What counting came to, and how long it took.
@@ -42,11 +42,13 @@ pub fn count(body: &[u8], module: &Module, state: &Mutex<TargetState>) -> Counte
         }
     };
     let begun = Instant::now();
-    let tally = collector.finish(summary);
+    let mut tally = collector.finish(summary);
     let selection = {
         // A panic in the middle of a choice leaves a memory that is at worst out of date.
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        select(&tally, &module.series, &mut state.memory)
+        let selection = select(&tally, &module.series, &mut state.memory);
+        steady(&mut tally, &selection, &mut state.memory);
+        selection
     };
     let classify = Some(begun.elapsed());
     Counted {

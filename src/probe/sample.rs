@@ -18,6 +18,7 @@ fn group(id: u64, goroutines: u64) -> Group {
         longest_wait: None,
         file: Arc::from("svc/pool.go"),
         line: 42,
+        places: vec![],
         entry: Arc::from("example.com/svc.serve.func1"),
         created_by: None,
         origin: Origin::App,

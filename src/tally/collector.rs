@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::interner::{Frames, NameId, Names};
-use super::{Group, GroupId, Tally, WAITED_MINUTES};
+use super::{Group, GroupId, Place, Tally, WAITED_MINUTES};
 use crate::classify::{
     FrameClass, NO_STACK, NOT_STARTED, Origin, Rules, Wait, WaitReason, names, stated,
 };
@@ -39,7 +39,8 @@ pub struct Collector {
     names: Names,
     stacks: Vec<KnownStack>,
     transient: KnownStack,
-    classes: Vec<FrameClass>,
+    /// Stands for frames that are not kept.
+    overflow: FrameClass,
     groups: Vec<Counted>,
     index: HashTable<u32>,
     hasher: RandomState,
@@ -108,15 +109,23 @@ impl Alternatives {
         }
     }
 
-    /// The most frequent by what `view` makes of each frame; ties go to the smaller view, so that the order of
-    /// a dump does not matter.
-    fn most_frequent<T: Ord>(&self, mut view: impl FnMut(Option<FrameId>) -> T) -> Option<T> {
+    /// What `view` makes of the frames, with its goroutines, the most frequent first; ties by the view, so that the
+    /// order of a dump does not matter.
+    fn by_frequency<T: Ord>(&self, mut view: impl FnMut(Option<FrameId>) -> T) -> Vec<(T, u64)> {
         let mut seen: BTreeMap<T, u64> = BTreeMap::new();
         for &(frame, count) in &self.0 {
-            *seen.entry(view(frame)).or_default() += count;
+            let known = seen.entry(view(frame)).or_default();
+            *known = known.saturating_add(count);
         }
-        seen.into_iter()
-            .min_by_key(|(_, count)| Reverse(*count))
+        let mut seen: Vec<(T, u64)> = seen.into_iter().collect();
+        seen.sort_by_key(|(_, count)| Reverse(*count));
+        seen
+    }
+
+    fn most_frequent<T: Ord>(&self, view: impl FnMut(Option<FrameId>) -> T) -> Option<T> {
+        self.by_frequency(view)
+            .into_iter()
+            .next()
             .map(|(best, _)| best)
     }
 }
@@ -138,7 +147,7 @@ impl Collector {
                 watches: 0,
                 last: None,
             },
-            classes: Vec::new(),
+            overflow: rules.frame(b"", b""),
             groups: Vec::new(),
             index: HashTable::new(),
             hasher: RandomState::default(),
@@ -242,11 +251,20 @@ impl Collector {
         let (frames, names) = (&mut self.frames, &mut self.names);
         let blocking_frame = names.get(group.key.blocking);
         let app_frame = names.get(group.key.app);
-        let located = group.located.most_frequent(|frame| {
+        let located = group.located.by_frequency(|frame| {
             let place = frame.and_then(|frame| frames.place(frame, names));
             place.map_or((Arc::default(), 0), |(file, line)| (names.get(file), line))
         });
-        let (file, line) = located.unwrap_or_default();
+        let place = |((file, line), goroutines)| Place {
+            file,
+            line,
+            goroutines,
+        };
+        let places: Vec<Place> = located.into_iter().map(place).collect();
+        let (file, line) = places
+            .first()
+            .map(|place| (place.file.clone(), place.line))
+            .unwrap_or_default();
         let mut name = |frame: Option<FrameId>| {
             frame
                 .and_then(|frame| frames.name(frame, names))
@@ -263,6 +281,7 @@ impl Collector {
             longest_wait,
             file,
             line,
+            places,
             entry: group.entries.most_frequent(&mut name).unwrap_or_default(),
             created_by: group.creators.most_frequent(&mut name),
             origin: group.origin,
@@ -302,7 +321,7 @@ impl Collector {
         {
             return Some((key, at));
         }
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hasher.hash_one(Some(key));
         let groups = &self.groups;
         let key_at = |at: &u32| {
             usize::try_from(*at)
@@ -358,15 +377,15 @@ impl Sink for Collector {
     }
 
     fn stack(&mut self, stack: Stack<'_>) -> StackId {
-        self.classes.clear();
-        let overflow = self.rules.frame(b"", b"");
-        self.classes.extend(
+        let (frames, overflow) = (&self.frames, self.overflow);
+        let class_at = |at: usize| {
             stack
                 .frames
-                .iter()
-                .map(|&id| self.frames.class(id).unwrap_or(overflow)),
-        );
-        let class = self.rules.stack(stack.leaf, &self.classes);
+                .get(at)
+                .and_then(|&id| frames.class(id))
+                .unwrap_or(overflow)
+        };
+        let class = self.rules.stack(stack.leaf, stack.frames.len(), class_at);
         let frame = |at: Option<usize>| at.and_then(|at| stack.frames.get(at)).copied();
         let known = KnownStack {
             wait: class.wait,
@@ -379,8 +398,7 @@ impl Sink for Collector {
             },
             origin: class
                 .blocking
-                .and_then(|at| self.classes.get(at))
-                .map_or(Origin::Stdlib, FrameClass::origin),
+                .map_or(Origin::Stdlib, |at| class_at(at).origin()),
             watches: class.watches,
             last: None,
         };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use crate::classify::names::{display, relative_file};
 use crate::classify::{FrameClass, Rules};
 use crate::profile::{FrameId, FrameText};
 
@@ -14,23 +15,34 @@ use crate::profile::{FrameId, FrameText};
 const MAX_FRAMES: usize = 1 << 18;
 const MAX_TEXT_BYTES: usize = 24 << 20;
 
-/// The distinct frames of a profile: their text, and what the rules make of each.
+/// The distinct frames of a profile. Text is kept and judged once for each function of a file, of which there are far
+/// fewer than frames; a frame takes 8 bytes and its place in the index.
 #[derive(Debug)]
 pub(super) struct Frames {
     text: Vec<u8>,
+    functions: Vec<Function>,
+    function_index: HashTable<u32>,
     frames: Vec<Frame>,
-    index: HashTable<u32>,
+    frame_index: HashTable<u32>,
     hasher: RandomState,
 }
 
 #[derive(Debug)]
-struct Frame {
-    function: (u32, u32),
-    file: (u32, u32),
-    line: u32,
+struct Function {
+    /// Where symbol and file begin in the text, and where the file ends.
+    start: u32,
+    middle: u32,
+    end: u32,
     class: FrameClass,
+    /// The display name of the symbol, and of the file, once they were asked for.
     name: Option<NameId>,
-    place: Option<NameId>,
+    file: Option<NameId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Frame {
+    function: u32,
+    line: u32,
 }
 
 impl Frames {
@@ -40,131 +52,146 @@ impl Frames {
     pub(super) fn new() -> Self {
         Self {
             text: Vec::new(),
+            functions: Vec::new(),
+            function_index: HashTable::new(),
             frames: Vec::new(),
-            index: HashTable::new(),
+            frame_index: HashTable::new(),
             hasher: RandomState::default(),
         }
     }
 
     pub(super) fn intern(&mut self, frame: FrameText<'_>, rules: &Rules) -> FrameId {
-        let hash = self.hash(frame);
-        let same = |&at: &u32| self.text_of(FrameId(at)) == frame;
-        if let Some(&at) = self.index.find(hash, same) {
-            return FrameId(at);
-        }
-        let full = self.text.len() + frame.function.len() + frame.file.len() > MAX_TEXT_BYTES;
-        let Ok(at) = u32::try_from(self.frames.len()) else {
+        let Some(function) = self.function(frame, rules) else {
             return Self::OVERFLOW;
         };
-        if full || self.frames.len() >= MAX_FRAMES {
-            return Self::OVERFLOW;
-        }
-        let (Some(function), Some(file)) = (self.keep(frame.function), self.keep(frame.file))
-        else {
-            return Self::OVERFLOW;
-        };
-        let class = rules.frame(frame.function, frame.file);
-        self.frames.push(Frame {
+        let frame = Frame {
             function,
-            file,
             line: frame.line,
+        };
+        let hash = self.hasher.hash_one(Some(&frame));
+        let frames = &self.frames;
+        if let Some(&known) = self
+            .frame_index
+            .find(hash, |&known| at(frames, known) == Some(&frame))
+        {
+            return FrameId(known);
+        }
+        let Some(next) = next(&self.frames) else {
+            return Self::OVERFLOW;
+        };
+        self.frames.push(frame);
+        let (frames, hasher) = (&self.frames, &self.hasher);
+        self.frame_index
+            .insert_unique(hash, next, |&known| hasher.hash_one(at(frames, known)));
+        FrameId(next)
+    }
+
+    fn function(&mut self, frame: FrameText<'_>, rules: &Rules) -> Option<u32> {
+        let hash = hash_text(&self.hasher, frame.function, frame.file);
+        let (text, functions) = (&self.text, &self.functions);
+        let same =
+            |&known: &u32| text_of(text, at(functions, known)) == (frame.function, frame.file);
+        if let Some(&known) = self.function_index.find(hash, same) {
+            return Some(known);
+        }
+        let next = next(&self.functions)?;
+        let middle = self.text.len() + frame.function.len();
+        let end = middle + frame.file.len();
+        if end > MAX_TEXT_BYTES {
+            return None;
+        }
+        let bound = |at: usize| u32::try_from(at).ok();
+        let (start, middle, end) = (bound(self.text.len())?, bound(middle)?, bound(end)?);
+        self.text.extend_from_slice(frame.function);
+        self.text.extend_from_slice(frame.file);
+        let class = rules.frame(frame.function, frame.file);
+        self.functions.push(Function {
+            start,
+            middle,
+            end,
             class,
             name: None,
-            place: None,
+            file: None,
         });
-        let (text, frames, hasher) = (&self.text, &self.frames, &self.hasher);
-        self.index.insert_unique(hash, at, |&at| {
-            hash_frame(hasher, text_of(text, frames, FrameId(at)))
+        let (text, functions, hasher) = (&self.text, &self.functions, &self.hasher);
+        self.function_index.insert_unique(hash, next, |&known| {
+            let (function, file) = text_of(text, at(functions, known));
+            hash_text(hasher, function, file)
         });
-        FrameId(at)
+        Some(next)
     }
 
     pub(super) fn class(&self, id: FrameId) -> Option<FrameClass> {
-        self.get(id).map(|frame| frame.class)
-    }
-
-    pub(super) fn text_of(&self, id: FrameId) -> FrameText<'_> {
-        text_of(&self.text, &self.frames, id)
+        self.of(id).map(|function| function.class)
     }
 
     /// The display name of a frame's function, worked out once.
     pub(super) fn name(&mut self, id: FrameId, names: &mut Names) -> Option<NameId> {
-        if let Some(name) = self.get(id)?.name {
-            return Some(name);
+        let function = self.of(id)?;
+        if function.name.is_some() {
+            return function.name;
         }
-        let name = names.intern(&crate::classify::names::display(self.text_of(id).function));
-        if let Some(frame) = usize::try_from(id.0)
-            .ok()
-            .and_then(|at| self.frames.get_mut(at))
-        {
-            frame.name = Some(name);
-        }
+        let (symbol, _) = text_of(&self.text, Some(function));
+        let name = names.intern(&display(symbol));
+        self.of_mut(id)?.name = Some(name);
         Some(name)
     }
 
-    /// Source file, relative to its module, and line of a frame, worked out once: a hostile path may be megabytes.
+    /// Source file, relative to its module, and line of a frame. The file is worked out once.
     pub(super) fn place(&mut self, id: FrameId, names: &mut Names) -> Option<(NameId, u32)> {
-        let frame = self.get(id)?;
-        let line = frame.line;
-        if let Some(file) = frame.place {
+        let line = at(&self.frames, id.0)?.line;
+        let function = self.of(id)?;
+        if let Some(file) = function.file {
             return Some((file, line));
         }
-        let text = self.text_of(id);
-        let file = names.intern(&crate::classify::names::relative_file(
-            text.function,
-            text.file,
-        ));
-        if let Some(frame) = usize::try_from(id.0)
-            .ok()
-            .and_then(|at| self.frames.get_mut(at))
-        {
-            frame.place = Some(file);
-        }
+        let (symbol, file) = text_of(&self.text, Some(function));
+        let file = names.intern(&relative_file(symbol, file));
+        self.of_mut(id)?.file = Some(file);
         Some((file, line))
     }
 
-    fn get(&self, id: FrameId) -> Option<&Frame> {
-        self.frames.get(usize::try_from(id.0).ok()?)
+    fn of(&self, id: FrameId) -> Option<&Function> {
+        at(&self.functions, at(&self.frames, id.0)?.function)
     }
 
-    fn keep(&mut self, bytes: &[u8]) -> Option<(u32, u32)> {
-        let start = u32::try_from(self.text.len()).ok()?;
-        self.text.extend_from_slice(bytes);
-        Some((start, u32::try_from(self.text.len()).ok()?))
-    }
-
-    fn hash(&self, frame: FrameText<'_>) -> u64 {
-        hash_frame(&self.hasher, frame)
+    fn of_mut(&mut self, id: FrameId) -> Option<&mut Function> {
+        let function = at(&self.frames, id.0)?.function;
+        self.functions.get_mut(usize::try_from(function).ok()?)
     }
 }
 
-fn hash_frame(hasher: &RandomState, frame: FrameText<'_>) -> u64 {
+/// The number that the next entry of a table gets, while there is room.
+fn next<T>(table: &[T]) -> Option<u32> {
+    u32::try_from(table.len())
+        .ok()
+        .filter(|_| table.len() < MAX_FRAMES)
+}
+
+fn at<T>(table: &[T], number: u32) -> Option<&T> {
+    table.get(usize::try_from(number).ok()?)
+}
+
+fn hash_text(hasher: &RandomState, function: &[u8], file: &[u8]) -> u64 {
     let mut hash = hasher.build_hasher();
-    hash.write(frame.function);
-    hash.write(frame.file);
-    hash.write_u32(frame.line);
+    hash.write(function);
+    hash.write(file);
     hash.finish()
 }
 
-fn text_of<'t>(text: &'t [u8], frames: &[Frame], id: FrameId) -> FrameText<'t> {
-    let slice = |(start, end): (u32, u32)| {
+/// Symbol and file of a function.
+fn text_of<'t>(text: &'t [u8], function: Option<&Function>) -> (&'t [u8], &'t [u8]) {
+    let slice = |start: u32, end: u32| {
         let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
         range
             .and_then(|(start, end)| text.get(start..end))
             .unwrap_or_default()
     };
-    match usize::try_from(id.0).ok().and_then(|at| frames.get(at)) {
-        Some(frame) => FrameText {
-            function: slice(frame.function),
-            file: slice(frame.file),
-            line: frame.line,
-        },
-        None => FrameText {
-            function: b"",
-            file: b"",
-            line: 0,
-        },
-    }
+    function.map_or((b"", b""), |function| {
+        (
+            slice(function.start, function.middle),
+            slice(function.middle, function.end),
+        )
+    })
 }
 
 /// A display name by number.
@@ -241,7 +268,16 @@ mod tests {
         let first = frames.intern(frame(b"main.f", 1), &rules);
         assert_eq!(frames.intern(frame(b"main.f", 1), &rules), first);
         assert_ne!(frames.intern(frame(b"main.f", 2), &rules), first);
-        assert_eq!(frames.text_of(first), frame(b"main.f", 1));
+        let mut names = Names::new();
+        let (name, place) = (
+            frames.name(first, &mut names),
+            frames.place(first, &mut names),
+        );
+        assert_eq!(&*names.get(name.unwrap()), "main.f");
+        assert_eq!(
+            (&*names.get(place.unwrap().0), place.unwrap().1),
+            ("main.go", 1)
+        );
         for line in 0..300_000 {
             frames.intern(frame(b"main.g", line), &rules);
         }

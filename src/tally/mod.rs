@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use collector::Collector;
 pub use focus::Focused;
-pub use series::{Memory, Selection, SeriesLimits, select};
+pub use series::{Memory, Selection, SeriesLimits, select, steady};
 pub use stacks::Stacks;
 
 use crate::classify::names::fingerprint;
@@ -73,6 +73,9 @@ pub struct Group {
     pub file: Arc<str>,
     /// Its line; 0 where unknown.
     pub line: u32,
+    /// All such places that were counted, the most frequent first; the first is in `file` and `line`, unless
+    /// [`steady`] kept an earlier one.
+    pub places: Vec<Place>,
     /// The outermost function; empty where the stack was cut.
     pub entry: Arc<str>,
     /// The function with the `go` statement, the most frequent one: `None` where the encoding cannot tell,
@@ -80,6 +83,17 @@ pub struct Group {
     pub created_by: Option<Arc<str>>,
     /// Whose code the blocking frame is.
     pub origin: Origin,
+}
+
+/// A place in the source, and how many goroutines of a group are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Source file, relative to its module.
+    pub file: Arc<str>,
+    /// Its line.
+    pub line: u32,
+    /// How many goroutines.
+    pub goroutines: u64,
 }
 
 impl Group {

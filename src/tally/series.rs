@@ -5,6 +5,7 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Group, GroupId, Tally};
 
@@ -38,6 +39,8 @@ pub struct Memory {
     held: BTreeMap<GroupId, u8>,
     /// Small newcomers of the last probe.
     candidates: Vec<GroupId>,
+    /// The place in the source told for each group with series.
+    places: BTreeMap<GroupId, (Arc<str>, u32)>,
 }
 
 /// Which groups get series.
@@ -127,11 +130,9 @@ pub fn select(tally: &Tally, limits: &SeriesLimits, memory: &mut Memory) -> Sele
         kept.push(rank);
         held.insert(group.id, 0);
     }
-    *memory = Memory {
-        started: true,
-        held,
-        candidates,
-    };
+    memory.started = true;
+    memory.held = held;
+    memory.candidates = candidates;
 
     kept.sort_unstable();
     let shown: Vec<usize> = kept
@@ -149,6 +150,32 @@ pub fn select(tally: &Tally, limits: &SeriesLimits, memory: &mut Memory) -> Sele
         other: tally.total.saturating_sub(counted),
         shown,
     }
+}
+
+/// Keeps the place told for a group with series while a good part of its goroutines is there: a group that is spread
+/// over two lines must not change its line with every probe, and after a deploy, when the old line is gone, must.
+///
+/// Cost: linear in the places of the groups with series.
+pub fn steady(tally: &mut Tally, selection: &Selection, memory: &mut Memory) {
+    let mut told = BTreeMap::new();
+    for &place in &selection.shown {
+        let Some(group) = tally.groups.get_mut(place) else {
+            continue;
+        };
+        let most = group.places.first().map_or(0, |place| place.goroutines);
+        if let Some((file, line)) = memory.places.get(&group.id)
+            && let Some(known) = group
+                .places
+                .iter()
+                .find(|place| place.file == *file && place.line == *line)
+            && known.goroutines.saturating_mul(CLEARLY_LARGER) > most
+        {
+            group.file = known.file.clone();
+            group.line = known.line;
+        }
+        told.insert(group.id, (group.file.clone(), group.line));
+    }
+    memory.places = told;
 }
 
 fn urgency(group: &Group) -> Urgency {

@@ -10,10 +10,21 @@
     reason = "a test that cannot go on must say so and stop"
 )]
 
+mod bad_targets;
 mod books;
 mod captures;
+mod certificates;
+mod commands;
 mod docs;
+mod go;
+mod http;
 mod layering;
 mod population;
+mod programs;
+mod prometheus;
 mod properties;
 mod recorded;
+mod requests;
+mod serve;
+mod servers;
+mod ways;

@@ -639,10 +639,10 @@ fn quoted(text: &[u8]) -> String {
                 '\r' => out.push_str("\\r"),
                 '\t' => out.push_str("\\t"),
                 c if c.is_control() && c.is_ascii() => {
-                    write!(out, "\\x{:02x}", u32::from(c)).unwrap()
+                    write!(out, "\\x{:02x}", u32::from(c)).unwrap();
                 }
                 c if c.is_control() || c == '\u{2028}' => {
-                    write!(out, "\\u{:04x}", u32::from(c)).unwrap()
+                    write!(out, "\\u{:04x}", u32::from(c)).unwrap();
                 }
                 c => out.push(c),
             }

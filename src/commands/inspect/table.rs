@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Color, Style};
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, TableComponent, presets};
 
 use crate::classify::WaitReason;
 use crate::tally::{Group, Tally};
@@ -77,8 +77,9 @@ pub(super) fn write(
     };
     writeln!(
         out,
-        "{source}: {total} in {} groups ({}{kind})",
+        "{source}: {total} in {} {} ({}{kind})",
         tally.groups.len(),
+        plural_of(tally.groups.len(), "group"),
         tally.summary.encoding
     )?;
     for warning in warnings(tally) {
@@ -173,6 +174,14 @@ fn groups(groups: &[Group], total: u64, look: Look) -> Table {
     let leaks = groups.iter().any(|group| group.leaked > 0);
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    for between_rows in [
+        TableComponent::HorizontalLines,
+        TableComponent::MiddleIntersections,
+        TableComponent::LeftBorderIntersections,
+        TableComponent::RightBorderIntersections,
+    ] {
+        table.remove_style(between_rows);
+    }
     table
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(look.width);
@@ -182,7 +191,7 @@ fn groups(groups: &[Group], total: u64, look: Look) -> Table {
         ("leaked", leaks),
         ("wait reason", true),
         ("longest", waits),
-        ("blocked in, for, at", true),
+        ("blocked in, line", true),
         ("created by", creators),
         ("group", true),
     ];
@@ -218,26 +227,28 @@ fn groups(groups: &[Group], total: u64, look: Look) -> Table {
     table
 }
 
-/// Where a group is blocked, on whose behalf, and at which line: a line each.
+/// Where a group is blocked, with the line of the application's frame, on a line of its own where that is another.
 fn place(group: &Group) -> String {
+    let own_line = !group.app_frame.is_empty() && group.app_frame != group.blocking_frame;
     let mut text = group.blocking_frame.to_string();
-    if !group.app_frame.is_empty() && group.app_frame != group.blocking_frame {
-        text.push_str("\nfor ");
+    if own_line {
+        text.push_str("\n  for ");
         text.push_str(&group.app_frame);
     }
     if !group.file.is_empty() {
-        text.push_str(&format!("\n{}:{}", group.file, group.line));
+        text.push_str(&format!(" {}:{}", group.file, group.line));
     }
     text
 }
 
-/// A share in percent, with one digit behind the point below ten.
+/// A share in percent, rounded, with one digit behind the point below ten; 100% only for all.
 fn share(part: u64, total: u64) -> String {
-    let tenths = u128::from(part) * 1000 / u128::from(total.max(1));
-    if tenths < 100 {
-        format!("{}.{}%", tenths / 10, tenths % 10)
-    } else {
-        format!("{}%", tenths / 10)
+    let (part, total) = (u128::from(part), u128::from(total.max(1)));
+    let tenths = (part * 1000 + total / 2) / total;
+    match tenths {
+        0..100 => format!("{}.{}%", tenths / 10, tenths % 10),
+        _ if part < total => format!("{}%", ((tenths + 5) / 10).min(99)),
+        _ => "100%".to_owned(),
     }
 }
 
@@ -291,8 +302,9 @@ mod tests {
         check(47_218, "47,218");
         check(1_234_567, "1,234,567");
         assert_eq!(share(1, 1000), "0.1%");
-        assert_eq!(share(999, 1000), "99%");
-        assert_eq!(share(5, 0), "500%");
+        assert_eq!(share(108, 831), "13%");
+        assert_eq!(share(9_999, 10_000), "99%");
+        assert_eq!(share(5, 5), "100%");
         assert_eq!(age(Duration::from_secs(420)), "7m");
         assert_eq!(age(Duration::from_secs(3600)), "1h");
         assert_eq!(age(Duration::from_secs(12_000)), "3h20m");

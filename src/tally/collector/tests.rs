@@ -244,8 +244,8 @@ fn frames_beyond_the_table_are_counted_in_no_group() {
     for number in 0..3_u32 {
         let frame = counts.frame(FrameText {
             function: &text,
-            file: b"",
-            line: number,
+            file: number.to_string().as_bytes(),
+            line: 1,
         });
         let stack = counts.stack(Stack {
             frames: &[frame],
@@ -279,7 +279,6 @@ fn a_path_is_made_relative_once() {
         });
         counts.goroutines(stack, &ONE);
     }
-    let begun = std::time::Instant::now();
     let tally = finish(counts);
     assert_eq!(tally.groups.len(), 10_001);
     assert!(
@@ -288,7 +287,6 @@ fn a_path_is_made_relative_once() {
             .iter()
             .all(|group| group.file.ends_with("zz.go"))
     );
-    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::classify::{Origin, WaitReason};
+use crate::classify::{Origin, Rules, WaitReason};
+use crate::decode::{Limits, decode};
 use crate::profile::{Encoding, Summary};
-use crate::tally::{STUCK, WAITED_MINUTES};
+use crate::tally::{Collector, STUCK, WAITED_MINUTES};
 
 const LIMITS: SeriesLimits = SeriesLimits {
     groups: 5,
@@ -23,6 +24,7 @@ fn group(name: &str, goroutines: u64) -> Group {
         leaked: u64::from(name.ends_with('!')),
         longest_wait: name.ends_with('?').then_some(STUCK),
         file: "".into(),
+        places: vec![],
         line: 0,
         entry: "".into(),
         created_by: None,
@@ -270,4 +272,55 @@ fn a_stuck_group_waits_ten_minutes_for_a_lock_or_a_send() {
     }
     stuck.longest_wait = None;
     assert!(!stuck.is_stuck());
+}
+
+/// The line told for the one group, probe after probe: each with so many goroutines at line 1, 2 and 3.
+fn told(probes: &[[u64; 3]]) -> Vec<u32> {
+    let mut memory = Memory::default();
+    let limits = SeriesLimits {
+        groups: 5,
+        min_goroutines: 1,
+        min_ratio: 0.0,
+    };
+    let mut lines = Vec::new();
+    for probe in probes {
+        let mut text = format!("goroutine profile: total {}\n", probe.iter().sum::<u64>());
+        for (at, count) in probe.iter().enumerate().filter(|(_, count)| **count > 0) {
+            text += &format!(
+                "{count} @ 0x{at}1\n#\t0x{at}1\tmain.f+0x1\t/a.go:{}\n\n",
+                at + 1
+            );
+        }
+        let mut collector = Collector::new(&Rules::default());
+        let summary = decode(
+            text.as_bytes(),
+            &Limits { inflated_bytes: 0 },
+            &mut collector,
+        )
+        .unwrap();
+        let mut tally = collector.finish(summary);
+        let selection = select(&tally, &limits, &mut memory);
+        steady(&mut tally, &selection, &mut memory);
+        lines.push(tally.groups[0].line);
+    }
+    lines
+}
+
+#[test]
+fn a_group_changes_its_line_only_for_a_reason() {
+    assert_eq!(
+        told(&[[60, 40, 0], [40, 60, 0], [60, 40, 0]]),
+        [1, 1, 1],
+        "two lines of about one size"
+    );
+    assert_eq!(
+        told(&[[60, 40, 0], [30, 61, 0], [31, 60, 0]]),
+        [1, 2, 2],
+        "the other is twice as large"
+    );
+    assert_eq!(
+        told(&[[60, 40, 0], [0, 0, 9]]),
+        [1, 3],
+        "a deploy moved the line"
+    );
 }
