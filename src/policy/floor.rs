@@ -98,7 +98,7 @@ pub(super) fn range_of(address: IpAddr) -> Option<(IpNet, FloorRange)> {
 /// The address itself, then each IPv4 address that an IPv6 form carries in it, with the number of bits in front of
 /// that IPv4 address (0 for the address itself).
 ///
-/// The forms: IPv4-mapped and IPv4-compatible (RFC 4291), NAT64 (RFC 6052, and RFC 8215 for the prefix of local use,
+/// The forms: IPv4-mapped and IPv4-compatible (RFC 4291), IPv4-translated (RFC 2765), NAT64 (RFC 6052, and RFC 8215 for the prefix of local use,
 /// where the operator chooses the length), 6to4 (RFC 3056), Teredo (RFC 4380: server, and client with its bits
 /// inverted). A NAT64 prefix of the network's own cannot be known here.
 pub(super) fn embedded(address: IpAddr) -> impl Iterator<Item = (IpAddr, u8)> {
@@ -113,7 +113,9 @@ pub(super) fn embedded(address: IpAddr) -> impl Iterator<Item = (IpAddr, u8)> {
             [0, 0, 0, 0, 0, 0, ..] if v6 != Ipv6Addr::LOCALHOST => {
                 carries(96, bits_after(bits, 96));
             }
-            [0x64, 0xff9b, 0, 0, 0, 0, ..] => carries(96, bits_after(bits, 96)),
+            [0, 0, 0, 0, 0xffff, 0, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => {
+                carries(96, bits_after(bits, 96));
+            }
             [0x64, 0xff9b, 1, ..] => {
                 carries(96, bits_after(bits, 96));
                 // Where the prefix is longer than the form read here, zeros of the prefix look like 0.0.0.0/8.
