@@ -87,10 +87,9 @@ pub(super) fn parse<'t>(text: &'t [u8], calls: &mut Vec<Call>) -> Parsed<'t> {
         };
         if let Some(creator) = current.strip_prefix(b"created by ") {
             if !ancestors {
-                let end =
-                    memchr::memmem::rfind(creator, b" in goroutine ").unwrap_or(creator.len());
+                let function = without_goroutine(creator);
                 let place = place.map_or(&[][..], |(place, _)| place.get(1..).unwrap_or_default());
-                block.created_by = Some((creator.get(..end).unwrap_or_default(), place));
+                block.created_by = Some((function, place));
             }
             rest = place.map_or(after, |(_, after)| after);
         } else if let Some((place, after)) = place {
@@ -134,6 +133,17 @@ pub(super) fn parse<'t>(text: &'t [u8], calls: &mut Vec<Call>) -> Parsed<'t> {
             };
         }
     }
+}
+
+/// The function of `F in goroutine 7`, as Go 1.21 and later write it, or of `F`.
+fn without_goroutine(creator: &[u8]) -> &[u8] {
+    let digits = creator
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let before = creator.get(..creator.len() - digits).unwrap_or_default();
+    before.strip_suffix(b" in goroutine ").unwrap_or(creator)
 }
 
 /// Go's remarks that stand alone on a line.

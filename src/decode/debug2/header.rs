@@ -46,7 +46,9 @@ pub(super) fn parse(line: &[u8]) -> Option<Result<Header<'_>, ()>> {
 fn parse_state(id: u64, text: &[u8]) -> Option<Header<'_>> {
     let end = memchr::memchr(b']', text);
     // Go 1.26 puts labels inside the bracket, where their values may hold brackets of their own.
-    let inside = memchr::memmem::find(text.get(..end.unwrap_or(text.len()))?, b" labels:{");
+    let head = text.get(..end.unwrap_or(text.len()))?;
+    // Setting up the search costs more than looking for the brace first, which is rare here.
+    let inside = memchr::memchr(b'{', head).and_then(|_| memchr::memmem::find(head, b" labels:{"));
     let (state, labels) = if let Some(inside) = inside {
         let tail = text.get(inside + b" labels:{".len()..)?;
         (text.get(..inside)?, tail.strip_suffix(b"}]:")?)
