@@ -14,6 +14,7 @@
 //! - [`target`], [`policy`]: what users name, and where probes may go.
 //! - [`fetch`]: the only place that opens connections to targets.
 //! - [`config`]: the file, validated and compiled; reloading.
+//! - [`budget`]: what may be asked of a target beyond the cheap profile, and when.
 //! - [`probe`]: the order of one probe, and its outcome, which always exists.
 //! - [`expose`]: an outcome as text for Prometheus.
 //! - [`tracker`], [`history`], [`self_metrics`]: what is remembered of targets, of probes and of the exporter.
@@ -33,6 +34,7 @@
 //! - No connection is opened to an address that [`policy`] did not permit.
 //! - A secret has no way to be printed ([`secret`]).
 
+pub mod budget;
 pub mod classify;
 pub mod cli;
 pub mod commands;

@@ -9,6 +9,7 @@ mod warnings;
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::budget::{DetailMode, DetailSpec};
 use crate::config::{Config, ConfigError, Module, Profile};
 use crate::fetch::{Auth, FetchSpec, Pem, TlsVersion};
 use crate::policy::{AllowEntry, Place};
@@ -78,7 +79,7 @@ fn explain_module(module: &Module, out: &mut impl Write) -> io::Result<()> {
         .profiles
         .iter()
         .copied()
-        .map(Profile::as_str)
+        .map(Profile::endpoint)
         .collect();
     writeln!(out, "\nmodule {}", module.name)?;
     writeln!(
@@ -94,6 +95,7 @@ fn explain_module(module: &Module, out: &mut impl Write) -> io::Result<()> {
         SizeText(module.body_bytes),
         SizeText(module.decode.inflated_bytes)
     )?;
+    explain_budget(module, out)?;
     explain_http(&module.fetch, out)?;
     let series = module.series;
     write!(
@@ -120,6 +122,40 @@ fn explain_module(module: &Module, out: &mut impl Write) -> io::Result<()> {
         writeln!(
             out,
             "  counts as {name} goroutines with a function like {expression}"
+        )?;
+    }
+    Ok(())
+}
+
+/// What stops the world of a target, and when.
+fn explain_budget(module: &Module, out: &mut impl Write) -> io::Result<()> {
+    let DetailSpec {
+        mode,
+        source,
+        max_frames,
+        min_interval,
+    } = module.detail;
+    let often = match mode {
+        DetailMode::Off => {
+            writeln!(out, "  never asks for the detailed form")?;
+            None
+        }
+        DetailMode::Auto => Some(format!("once in {}", DurationText(min_interval))),
+        DetailMode::Always => Some("in every probe".to_owned()),
+    };
+    if let Some(often) = often {
+        writeln!(
+            out,
+            "  asks for the detailed form, {}, of targets with fewer than {max_frames} frames, {often}",
+            source.query()
+        )?;
+    }
+    if module.profiles.contains(&Profile::Leak) {
+        writeln!(
+            out,
+            "  asks for proof of leaks of targets with at most {} goroutines, once in {}",
+            module.leak.max_goroutines,
+            DurationText(module.leak.min_interval)
         )?;
     }
     Ok(())

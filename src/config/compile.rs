@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{ConfigError, Fault, KeyPath};
-use super::raw::{RawClassify, RawConfig, RawLimits, RawModule, RawProbes, UniqueMap};
+use super::raw::{
+    RawClassify, RawConfig, RawDetail, RawLeak, RawLimits, RawModule, RawProbes, UniqueMap,
+};
 use super::{Config, Module, ModuleName, ProbeLimits, Profile, hint, http, places};
+use crate::budget::{DetailMode, DetailSource};
 use crate::classify::{ClassifyError, ClassifySpec, MAX_ENTRIES, Rules};
 use crate::units::{DurationText, SizeText, parse_duration, parse_size};
 
@@ -21,8 +24,11 @@ pub(super) const MAX_LABEL_BYTES: usize = 200;
 /// Bytes of `path`, at most.
 const MAX_PATH_BYTES: usize = 1024;
 
-/// Profiles of the Go runtime that later versions read.
-const LATER_PROFILES: [&str; 4] = ["goroutineleak", "block", "mutex", "threadcreate"];
+/// The least and the most time from one expensive request to the next.
+const INTERVALS: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(24));
+
+/// Frames and goroutines of a budget, at most: more than Go programs have.
+const MAX_BUDGET: u64 = 100_000_000;
 
 /// Gives a configuration its meaning; relative file names in it start from `directory`.
 pub(super) fn compile(raw: RawConfig, directory: &Path) -> Result<Config, ConfigError> {
@@ -76,6 +82,12 @@ fn module(
     }
     if let Some(raw) = raw.http {
         module.fetch = http::fetch_spec(&key.key("http"), raw, directory)?;
+    }
+    if let Some(raw) = raw.detail {
+        detail(&key.key("detail"), &raw, &mut module)?;
+    }
+    if let Some(raw) = raw.leak {
+        leak(&key.key("leak"), &raw, &mut module)?;
     }
     if let Some(raw) = raw.classify {
         let key = key.key("classify");
@@ -132,25 +144,17 @@ fn profiles(key: &KeyPath, names: &[String]) -> Result<Vec<Profile>, ConfigError
     for (index, name) in names.iter().enumerate() {
         let list = key;
         let key = list.index(index);
-        let known = || Profile::ALL.iter().map(|profile| profile.as_str());
-        let Some(profile) = Profile::ALL.iter().find(|profile| profile.as_str() == name) else {
-            if LATER_PROFILES.contains(&name.as_str()) {
-                return Err(ConfigError::new(
-                    key,
-                    Fault::LaterProfile {
-                        profile: name.clone(),
-                    },
-                )
-                .hint("this version reads goroutine"));
-            }
-            let hint = hint::did_you_mean(name, known().chain(LATER_PROFILES));
+        let mut known = Profile::CONFIGURABLE.iter().copied();
+        let Some(profile) = known.find(|profile| profile.as_str() == name) else {
+            let known = Profile::CONFIGURABLE.iter().copied().map(Profile::as_str);
+            let hint = hint::did_you_mean(name, known);
             let fault = Fault::invalid("the name of a profile", name.clone());
             return Err(ConfigError {
                 hint,
                 ..ConfigError::new(key, fault)
             });
         };
-        if let Some(first) = profiles.iter().position(|known| known == profile) {
+        if let Some(first) = profiles.iter().position(|known| *known == profile) {
             let first = list.index(first);
             return Err(ConfigError::new(
                 key,
@@ -160,7 +164,7 @@ fn profiles(key: &KeyPath, names: &[String]) -> Result<Vec<Profile>, ConfigError
                 },
             ));
         }
-        profiles.push(*profile);
+        profiles.push(profile);
     }
     if profiles.is_empty() {
         return Err(ConfigError::new(
@@ -168,7 +172,58 @@ fn profiles(key: &KeyPath, names: &[String]) -> Result<Vec<Profile>, ConfigError
             Fault::Needs { other: "goroutine" },
         ));
     }
-    Ok(profiles)
+    // Everything else is judged by what the goroutine profile says.
+    let wanted = |profile: &Profile| *profile == Profile::Goroutine || profiles.contains(profile);
+    Ok(Profile::CONFIGURABLE.into_iter().filter(wanted).collect())
+}
+
+fn detail(key: &KeyPath, raw: &RawDetail, module: &mut Module) -> Result<(), ConfigError> {
+    let detail = &mut module.detail;
+    if let Some(text) = &raw.mode {
+        let modes = [DetailMode::Auto, DetailMode::Off, DetailMode::Always];
+        let known = modes.map(|mode| (mode.as_str(), mode));
+        detail.mode = word(&key.key("mode"), text, "auto, off or always", &known)?;
+    }
+    if let Some(text) = &raw.source {
+        let sources = [DetailSource::Debug2, DetailSource::Debug3];
+        let known = sources.map(|source| (source.as_str(), source));
+        detail.source = word(&key.key("source"), text, "debug2 or debug3", &known)?;
+    }
+    if let Some(frames) = raw.max_frames {
+        detail.max_frames = number(&key.key("max_frames"), frames, 1, MAX_BUDGET)?;
+    }
+    if let Some(text) = &raw.min_interval {
+        detail.min_interval = duration(&key.key("min_interval"), text, INTERVALS)?;
+    }
+    Ok(())
+}
+
+fn leak(key: &KeyPath, raw: &RawLeak, module: &mut Module) -> Result<(), ConfigError> {
+    if let Some(goroutines) = raw.max_goroutines {
+        let key = key.key("max_goroutines");
+        module.leak.max_goroutines = number(&key, goroutines, 1, MAX_BUDGET)?;
+    }
+    if let Some(text) = &raw.min_interval {
+        module.leak.min_interval = duration(&key.key("min_interval"), text, INTERVALS)?;
+    }
+    Ok(())
+}
+
+/// One of a few words.
+fn word<T: Copy>(
+    key: &KeyPath,
+    text: &str,
+    expected: &'static str,
+    known: &[(&'static str, T)],
+) -> Result<T, ConfigError> {
+    if let Some((_, meant)) = known.iter().find(|(name, _)| *name == text) {
+        return Ok(*meant);
+    }
+    let hint = hint::did_you_mean(text, known.iter().map(|(name, _)| *name));
+    Err(ConfigError {
+        hint,
+        ..ConfigError::new(key.clone(), Fault::invalid(expected, text.to_owned()))
+    })
 }
 
 fn classify(key: &KeyPath, raw: RawClassify) -> Result<ClassifySpec, ConfigError> {
@@ -264,6 +319,9 @@ fn limits(key: &KeyPath, raw: &RawLimits, module: &mut Module) -> Result<(), Con
     // A protobuf is held in memory, as sent and inflated, for each probe at once.
     if let Some(text) = &raw.body_bytes {
         module.body_bytes = size(&key.key("body_bytes"), text, 256 << 20)?;
+    }
+    if let Some(text) = &raw.detail_body_bytes {
+        module.detail_body_bytes = size(&key.key("detail_body_bytes"), text, 1 << 30)?;
     }
     if let Some(text) = &raw.inflated_bytes {
         module.decode.inflated_bytes = size(&key.key("inflated_bytes"), text, 1 << 30)?;

@@ -163,12 +163,6 @@ pub enum Fault {
         /// The name.
         name: String,
     },
-    /// A profile that later versions read.
-    #[error("this version does not read the profile {profile:?} yet")]
-    LaterProfile {
-        /// Its name.
-        profile: String,
-    },
     /// A value that another part of the program refuses, in its words.
     #[error("{problem}")]
     Refused {

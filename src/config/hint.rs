@@ -2,14 +2,8 @@
 
 use super::error::Segment;
 
-/// Keys of later versions, by the key they stand under; `*` stands for a module's name.
-const LATER_KEYS: [(&str, &str); 5] = [
-    ("*", "detail"),
-    ("*", "leak"),
-    ("http", "oauth2"),
-    ("limits", "detail_body_bytes"),
-    ("", "storage"),
-];
+/// Keys of later versions, by the key they stand under.
+const LATER_KEYS: [(&str, &str); 2] = [("http", "oauth2"), ("", "storage")];
 
 /// Keys of Prometheus' `http_client_config` that are not read here, and what to write in their place.
 const FOREIGN_KEYS: [(&str, &str); 6] = [
@@ -37,13 +31,15 @@ const FOREIGN_KEYS: [(&str, &str); 6] = [
 ];
 
 /// Where keys belong that people write one level too high or too low.
-const HOMES: [(&str, &str); 30] = [
+const HOMES: [(&str, &str); 37] = [
     ("path", "modules.NAME"),
     ("timeout", "modules.NAME"),
     ("profiles", "modules.NAME"),
     ("http", "modules.NAME"),
     ("classify", "modules.NAME"),
     ("limits", "modules.NAME"),
+    ("detail", "modules.NAME"),
+    ("leak", "modules.NAME"),
     ("basic_auth", "modules.NAME.http"),
     ("authorization", "modules.NAME.http"),
     ("tls_config", "modules.NAME.http"),
@@ -56,6 +52,10 @@ const HOMES: [(&str, &str); 30] = [
     ("cert_file", "modules.NAME.http.tls_config"),
     ("key_file", "modules.NAME.http.tls_config"),
     ("server_name", "modules.NAME.http.tls_config"),
+    ("mode", "modules.NAME.detail"),
+    ("source", "modules.NAME.detail"),
+    ("max_frames", "modules.NAME.detail"),
+    ("max_goroutines", "modules.NAME.leak"),
     ("plumbing", "modules.NAME.classify"),
     ("app_packages", "modules.NAME.classify"),
     ("watch", "modules.NAME.classify"),
@@ -63,6 +63,7 @@ const HOMES: [(&str, &str); 30] = [
     ("min_goroutines", "modules.NAME.limits"),
     ("min_ratio", "modules.NAME.limits"),
     ("body_bytes", "modules.NAME.limits"),
+    ("detail_body_bytes", "modules.NAME.limits"),
     ("inflated_bytes", "modules.NAME.limits"),
     ("per_target", "probes"),
     ("tracked_targets", "probes"),
@@ -77,7 +78,6 @@ pub(super) fn for_unknown_key(path: &[Segment], known: &[&str]) -> Option<String
     };
     let parent = match parents {
         [] => "",
-        [Segment::Key(modules), Segment::Key(_)] if modules == "modules" => "*",
         [.., Segment::Key(parent)] => parent,
         [.., Segment::Index(_)] => "[]",
     };

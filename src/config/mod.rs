@@ -28,6 +28,7 @@ pub use error::{ConfigError, Fault, KeyPath, Position, Segment};
 pub use handle::{ConfigHandle, ReloadState};
 pub use scan::{MAX_BYTES, MAX_DEPTH};
 
+use crate::budget::{DetailMode, DetailSource, DetailSpec, LeakSpec};
 use crate::classify::{ClassifySpec, Rules};
 use crate::decode;
 use crate::fetch::FetchSpec;
@@ -44,6 +45,18 @@ pub const DEFAULT_PATH: &str = "/debug/pprof";
 /// `modules.NAME.timeout`: the default scrape timeout of Prometheus.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// `modules.NAME.detail.max_frames`: a dump of that size stopped the world for some 10 ms where it was measured.
+pub const DEFAULT_DETAIL_MAX_FRAMES: u64 = 10_000;
+
+/// `modules.NAME.detail.min_interval`.
+pub const DEFAULT_DETAIL_MIN_INTERVAL: Duration = Duration::from_mins(10);
+
+/// `modules.NAME.leak.max_goroutines`: the pause was 40 ms there, and grows faster than the number.
+pub const DEFAULT_LEAK_MAX_GOROUTINES: u64 = 20_000;
+
+/// `modules.NAME.leak.min_interval`.
+pub const DEFAULT_LEAK_MIN_INTERVAL: Duration = Duration::from_mins(10);
+
 /// `modules.NAME.limits.groups`.
 pub const DEFAULT_GROUPS: usize = 20;
 
@@ -55,6 +68,9 @@ pub const DEFAULT_MIN_RATIO: f64 = 0.0;
 
 /// `modules.NAME.limits.body_bytes`: as sent. A profile of 100,000 goroutines in 10,000 stacks takes less.
 pub const DEFAULT_BODY_BYTES: u64 = 16 << 20;
+
+/// `modules.NAME.limits.detail_body_bytes`: as sent. Go cuts the dump there (runtime/pprof, `writeGoroutineStacks`).
+pub const DEFAULT_DETAIL_BODY_BYTES: u64 = 64 << 20;
 
 /// `modules.NAME.limits.inflated_bytes`.
 pub const DEFAULT_INFLATED_BYTES: u64 = 128 << 20;
@@ -98,6 +114,10 @@ pub struct Module {
     pub profiles: Vec<Profile>,
     /// How requests are made.
     pub fetch: FetchSpec,
+    /// When the detailed profile is asked for.
+    pub detail: DetailSpec,
+    /// When proof of leaks is, where `profiles` has it.
+    pub leak: LeakSpec,
     /// What decides on blocking frame and application frame, as written.
     pub classify: ClassifySpec,
     /// The same, compiled.
@@ -108,13 +128,26 @@ pub struct Module {
     pub decode: decode::Limits,
     /// Bytes of a profile as sent, at most.
     pub body_bytes: u64,
+    /// The same of the detailed profile, which is read as it comes.
+    pub detail_body_bytes: u64,
 }
 
 /// A profile the exporter can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Profile {
-    /// Every goroutine's stack: `/debug/pprof/goroutine`.
+    /// Every goroutine's stack, counted: `/debug/pprof/goroutine`. The cheap one, always read.
     Goroutine,
+    /// The same with one entry for each goroutine, and how long it has waited. Not listed under `profiles:`, but
+    /// governed by `detail:`.
+    Detail,
+    /// Goroutines that the runtime proved leaked. Runs a garbage collection; governed by `leak:`, too.
+    Leak,
+    /// Where goroutines were blocked, since the program set a rate for it.
+    Block,
+    /// Where mutexes were contended, since the program set a fraction for it.
+    Mutex,
+    /// Operating system threads.
+    Threads,
 }
 
 /// A target of the configuration, or of `--target`.
@@ -289,6 +322,16 @@ impl Default for Module {
                 http2: true,
                 ..FetchSpec::default()
             },
+            detail: DetailSpec {
+                mode: DetailMode::Auto,
+                source: DetailSource::Debug2,
+                max_frames: DEFAULT_DETAIL_MAX_FRAMES,
+                min_interval: DEFAULT_DETAIL_MIN_INTERVAL,
+            },
+            leak: LeakSpec {
+                max_goroutines: DEFAULT_LEAK_MAX_GOROUTINES,
+                min_interval: DEFAULT_LEAK_MIN_INTERVAL,
+            },
             classify: ClassifySpec::default(),
             rules: Rules::default(),
             series: SeriesLimits {
@@ -300,6 +343,7 @@ impl Default for Module {
                 inflated_bytes: DEFAULT_INFLATED_BYTES,
             },
             body_bytes: DEFAULT_BODY_BYTES,
+            detail_body_bytes: DEFAULT_DETAIL_BODY_BYTES,
         }
     }
 }
@@ -313,33 +357,69 @@ impl PartialEq for Module {
             timeout,
             profiles,
             fetch,
+            detail,
+            leak,
             classify,
             rules: _,
             series,
             decode,
             body_bytes,
+            detail_body_bytes,
         } = self;
         *name == other.name
             && *path == other.path
             && *timeout == other.timeout
             && *profiles == other.profiles
             && *fetch == other.fetch
+            && *detail == other.detail
+            && *leak == other.leak
             && *classify == other.classify
             && *series == other.series
             && *decode == other.decode
             && *body_bytes == other.body_bytes
+            && *detail_body_bytes == other.detail_body_bytes
     }
 }
 
 impl Profile {
-    /// Every profile this version reads.
-    pub const ALL: [Self; 1] = [Self::Goroutine];
+    /// Every profile that is read, in the order of a probe's report.
+    pub const ALL: [Self; 6] = [
+        Self::Goroutine,
+        Self::Detail,
+        Self::Leak,
+        Self::Block,
+        Self::Mutex,
+        Self::Threads,
+    ];
 
-    /// Its name, in the configuration, in the URL and as the value of the label `profile`.
+    /// What may stand under `profiles:`.
+    pub const CONFIGURABLE: [Self; 5] = [
+        Self::Goroutine,
+        Self::Leak,
+        Self::Block,
+        Self::Mutex,
+        Self::Threads,
+    ];
+
+    /// Its name, in the configuration and as the value of the label `profile`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Goroutine => "goroutine",
+            Self::Detail => "goroutine_detail",
+            Self::Leak => "goroutineleak",
+            Self::Block => "block",
+            Self::Mutex => "mutex",
+            Self::Threads => "threadcreate",
+        }
+    }
+
+    /// Its name in URLs, behind the module's `path`.
+    #[must_use]
+    pub const fn endpoint(self) -> &'static str {
+        match self {
+            Self::Detail => Self::Goroutine.as_str(),
+            other => other.as_str(),
         }
     }
 }

@@ -52,6 +52,10 @@ pub(super) struct RawModule {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) http: Option<RawHttp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) detail: Option<RawDetail>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) leak: Option<RawLeak>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) classify: Option<RawClassify>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) limits: Option<RawLimits>,
@@ -152,6 +156,32 @@ pub(super) struct RawHeader {
     pub(super) files: Vec<String>,
 }
 
+/// `modules.NAME.detail`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a map of settings of the detailed profile"
+)]
+pub(super) struct RawDetail {
+    pub(super) mode: Option<String>,
+    pub(super) source: Option<String>,
+    pub(super) max_frames: Option<u64>,
+    pub(super) min_interval: Option<String>,
+}
+
+/// `modules.NAME.leak`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a map of settings of the leak profile"
+)]
+pub(super) struct RawLeak {
+    pub(super) max_goroutines: Option<u64>,
+    pub(super) min_interval: Option<String>,
+}
+
 /// `modules.NAME.classify`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(
@@ -174,6 +204,7 @@ pub(super) struct RawLimits {
     pub(super) min_goroutines: Option<u64>,
     pub(super) min_ratio: Option<f64>,
     pub(super) body_bytes: Option<String>,
+    pub(super) detail_body_bytes: Option<String>,
     pub(super) inflated_bytes: Option<String>,
 }
 

@@ -9,8 +9,8 @@ use crate::secret::Secret;
 use crate::units::{DurationText, SizeText};
 
 use super::raw::{
-    RawAllow, RawAuthorization, RawBasicAuth, RawClassify, RawConfig, RawHeader, RawHttp,
-    RawLimits, RawModule, RawProbes, RawSecret, RawTarget, RawTls, UniqueMap,
+    RawAllow, RawAuthorization, RawBasicAuth, RawClassify, RawConfig, RawDetail, RawHeader,
+    RawHttp, RawLeak, RawLimits, RawModule, RawProbes, RawSecret, RawTarget, RawTls, UniqueMap,
 };
 use super::{Config, Module, Profile, StaticTarget};
 
@@ -56,6 +56,16 @@ pub(super) fn module(module: &Module) -> RawModule {
                 .collect(),
         ),
         http: Some(http(&module.fetch)),
+        detail: Some(RawDetail {
+            mode: Some(module.detail.mode.as_str().to_owned()),
+            source: Some(module.detail.source.as_str().to_owned()),
+            max_frames: Some(module.detail.max_frames),
+            min_interval: Some(DurationText(module.detail.min_interval).to_string()),
+        }),
+        leak: Some(RawLeak {
+            max_goroutines: Some(module.leak.max_goroutines),
+            min_interval: Some(DurationText(module.leak.min_interval).to_string()),
+        }),
         classify: Some(RawClassify {
             plumbing: Some(module.classify.plumbing.clone()),
             app_packages: Some(module.classify.app_packages.clone()),
@@ -67,6 +77,7 @@ pub(super) fn module(module: &Module) -> RawModule {
             min_goroutines: Some(module.series.min_goroutines),
             min_ratio: Some(module.series.min_ratio),
             body_bytes: Some(SizeText(module.body_bytes).to_string()),
+            detail_body_bytes: Some(SizeText(module.detail_body_bytes).to_string()),
             inflated_bytes: Some(SizeText(module.decode.inflated_bytes).to_string()),
         }),
     }

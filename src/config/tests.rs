@@ -51,7 +51,15 @@ fn every_setting_makes_another_configuration() {
         "classify: {labels: [x]}",
         "limits: {groups: 1}",
         "limits: {body_bytes: 1MiB}",
+        "limits: {detail_body_bytes: 1MiB}",
         "limits: {inflated_bytes: 1MiB}",
+        "profiles: [threadcreate]",
+        "detail: {mode: off}",
+        "detail: {source: debug3}",
+        "detail: {max_frames: 1}",
+        "detail: {min_interval: 1h}",
+        "leak: {max_goroutines: 1}",
+        "leak: {min_interval: 1h}",
     ];
     for setting in settings {
         let config = Config::from_yaml(&format!("modules: {{default: {{{setting}}}}}"));

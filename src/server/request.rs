@@ -158,7 +158,7 @@ pub(super) fn echo(text: &str) -> String {
 }
 
 fn unite(one: &Arc<Module>, other: &Arc<Module>) -> Result<Arc<Module>, RequestError> {
-    let profiles: Vec<Profile> = Profile::ALL
+    let profiles: Vec<Profile> = Profile::CONFIGURABLE
         .into_iter()
         .filter(|p| one.profiles.contains(p) || other.profiles.contains(p))
         .collect();

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each module of the crate, the others that its code, tests aside, may name.
-const MAY_IMPORT: [(&str, &[&str]); 21] = [
+const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("profile", &[]),
     ("failure", &[]),
+    ("budget", &[]),
     ("secret", &[]),
     ("target", &[]),
     ("units", &[]),
@@ -19,15 +20,15 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     (
         "config",
         &[
-            "classify", "decode", "fetch", "policy", "secret", "tally", "target", "units",
+            "budget", "classify", "decode", "fetch", "policy", "secret", "tally", "target", "units",
         ],
     ),
-    ("tracker", &["failure", "tally"]),
+    ("tracker", &["budget", "classify", "failure", "tally"]),
     (
         "probe",
         &[
-            "classify", "config", "decode", "failure", "fetch", "policy", "tally", "target",
-            "tracker",
+            "budget", "classify", "config", "decode", "failure", "fetch", "policy", "profile",
+            "tally", "target", "tracker",
         ],
     ),
     ("history", &["failure", "probe"]),
@@ -55,8 +56,8 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     (
         "commands",
         &[
-            "classify", "cli", "config", "decode", "demo", "expose", "failure", "fetch", "policy",
-            "probe", "profile", "secret", "server", "tally", "target", "units",
+            "budget", "classify", "cli", "config", "decode", "demo", "expose", "failure", "fetch",
+            "policy", "probe", "profile", "secret", "server", "tally", "target", "units",
         ],
     ),
     ("main", &[]),

@@ -47,6 +47,7 @@ no configuration file: these are the defaults
 module default
   asks for TARGET/debug/pprof/goroutine
   waits at most 10s, reads at most 16MiB as sent and 128MiB inflated
+  asks for the detailed form, debug=2, of targets with fewer than 10000 frames, once in 10m
   sends no credentials
   verifies certificates by the authorities of the system
   follows no redirects, speaks HTTP/2 over TLS where offered
@@ -69,6 +70,9 @@ modules:
   internal:
     path: /-/pprof
     timeout: 5s
+    profiles: [goroutineleak, block]
+    detail: { mode: off }
+    leak: { max_goroutines: 500, min_interval: 1h }
     http:
       basic_auth: { username: scraper, password: hunter2 }
       tls_config:
@@ -104,8 +108,10 @@ allow:
     assert_eq!(code, VALID);
     let (_, rest) = text.split_once("\nmodule internal").unwrap();
     let expected = "
-  asks for TARGET/-/pprof/goroutine
+  asks for TARGET/-/pprof/goroutine and goroutineleak and block
   waits at most 5s, reads at most 32MiB as sent and 256MiB inflated
+  never asks for the detailed form
+  asks for proof of leaks of targets with at most 500 goroutines, once in 1h
   sends basic credentials of user \"scraper\", password from the configuration
   sends the headers X-Tenant, X-Token
   verifies certificates by the authorities in missing.pem, for the name app.internal

@@ -18,6 +18,14 @@ modules:
         insecure_skip_verify: false
       follow_redirects: false
       enable_http2: true
+    detail:
+      mode: auto
+      source: debug2
+      max_frames: 10000
+      min_interval: 10m
+    leak:
+      max_goroutines: 20000
+      min_interval: 10m
     classify:
       plumbing: []
       app_packages: []
@@ -28,6 +36,7 @@ modules:
       min_goroutines: 5
       min_ratio: 0.0
       body_bytes: 16MiB
+      detail_body_bytes: 64MiB
       inflated_bytes: 128MiB
 targets: []
 probes:
@@ -71,7 +80,15 @@ fn what_is_configured_reads_back() {
     check(
         "modules: {a: {profiles: [goroutine], limits: {groups: 1, min_goroutines: 0, min_ratio: 0.25}}}",
     );
-    check("modules: {a: {limits: {body_bytes: 4097, inflated_bytes: 1GiB}}}");
+    check(
+        "modules: {a: {limits: {body_bytes: 4097, detail_body_bytes: 1MiB, inflated_bytes: 1GiB}}}",
+    );
+    check(
+        "modules: {a: {detail: {mode: always, source: debug3, max_frames: 1, min_interval: 1h}}}",
+    );
+    check(
+        "modules: {a: {profiles: [threadcreate, mutex, block, goroutineleak], detail: {mode: off}, leak: {max_goroutines: 7, min_interval: 1d}}}",
+    );
     check(
         "modules: {a: {classify: {plumbing: [a/...], app_packages: [b], labels: [c d], watch: {y: \"^x\", n: \"[a-z]\"}}}}",
     );
@@ -200,7 +217,8 @@ proptest! {
         name in "[A-Za-z_][A-Za-z0-9_.-]{0,63}",
         path in "(/[a-zA-Z0-9_~%!$&'()*+,;=:@-]{1,9}){0,3}/?",
         millis in 1_u64..=300_000,
-        sizes in (1024_u64..=256 << 20, 1024_u64..=1 << 30),
+        sizes in (1024_u64..=256 << 20, 1024_u64..=1 << 30, 1024_u64..=1 << 30),
+        budget in (0_usize..3, 0_usize..2, 1_u64..=100_000_000, 60_000_u64..=86_400_000),
         series in (1_u64..=100, 0_u64..=1_000_000, 0.0_f64..=1.0),
         texts in proptest::collection::btree_set("\\PC{1,20}", 0..5),
         label in ("[a-z]{4}_[a-z0-9]{0,4}", any::<String>()),
@@ -227,6 +245,16 @@ proptest! {
                 enable_http2: Some(flags.3),
                 ..RawHttp::default()
             }),
+            detail: Some(RawDetail {
+                mode: Some(["auto", "off", "always"][budget.0].to_owned()),
+                source: Some(["debug2", "debug3"][budget.1].to_owned()),
+                max_frames: Some(budget.2),
+                min_interval: Some(text(budget.3)),
+            }),
+            leak: Some(RawLeak {
+                max_goroutines: Some(budget.2),
+                min_interval: Some(text(budget.3)),
+            }),
             classify: Some(RawClassify {
                 plumbing: Some(packages.clone()),
                 app_packages: Some(packages),
@@ -238,6 +266,7 @@ proptest! {
                 min_goroutines: Some(series.1),
                 min_ratio: Some(series.2),
                 body_bytes: Some(SizeText(sizes.0).to_string()),
+                detail_body_bytes: Some(sizes.2.to_string()),
                 inflated_bytes: Some(sizes.1.to_string()),
             }),
         };

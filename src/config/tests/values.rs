@@ -65,8 +65,8 @@ fn profiles() {
         "line 1, column 21: modules.default.profiles: needs goroutine",
     );
     check_module(
-        "profiles: [goroutine, block]",
-        "line 1, column 43: modules.default.profiles[1]: this version does not read the profile \"block\" yet\nthis version reads goroutine",
+        "profiles: [goroutine_detail]",
+        "line 1, column 32: modules.default.profiles[0]: expected the name of a profile, found \"goroutine_detail\"",
     );
     check_module(
         "profiles: [gorutine]",
@@ -119,6 +119,47 @@ fn limits() {
     check_module(
         "limits: {inflated_bytes: 5GiB}",
         "line 1, column 46: modules.default.limits.inflated_bytes: 5GiB is not between 1KiB and 1GiB",
+    );
+}
+
+#[test]
+fn the_goroutine_profile_is_always_read() {
+    let config = Config::from_yaml("modules: {a: {profiles: [mutex, goroutineleak]}}").unwrap();
+    assert_eq!(
+        config.module("a").unwrap().profiles,
+        [Profile::Goroutine, Profile::Leak, Profile::Mutex]
+    );
+}
+
+#[test]
+fn budgets() {
+    check_module(
+        "detail: {mode: alwyas}",
+        "line 1, column 36: modules.default.detail.mode: expected auto, off or always, found \"alwyas\"\ndid you mean always?",
+    );
+    check_module(
+        "detail: {source: debug1}",
+        "line 1, column 38: modules.default.detail.source: expected debug2 or debug3, found \"debug1\"\ndid you mean debug2?",
+    );
+    check_module(
+        "detail: {max_frames: 0}",
+        "line 1, column 42: modules.default.detail.max_frames: 0 is not between 1 and 100000000",
+    );
+    check_module(
+        "detail: {min_interval: 59s}",
+        "line 1, column 44: modules.default.detail.min_interval: 59s is not between 1m and 1d",
+    );
+    check_module(
+        "leak: {max_goroutines: 100000001}",
+        "line 1, column 44: modules.default.leak.max_goroutines: 100000001 is not between 1 and 100000000",
+    );
+    check_module(
+        "leak: {min_interval: 25h}",
+        "line 1, column 42: modules.default.leak.min_interval: 25h is not between 1m and 1d",
+    );
+    check_module(
+        "limits: {detail_body_bytes: 2GiB}",
+        "line 1, column 49: modules.default.limits.detail_body_bytes: 2GiB is not between 1KiB and 1GiB",
     );
 }
 

@@ -176,18 +176,6 @@ fn keys_that_are_unknown_or_given_twice() {
         "storage: {path: /x}",
         "line 1, column 1: storage: unknown key\nthis version does not know it yet",
     );
-    check_module(
-        "detail: {mode: auto}",
-        "line 1, column 21: modules.default.detail: unknown key\nthis version does not know it yet",
-    );
-    check_module(
-        "leak: {}",
-        "line 1, column 21: modules.default.leak: unknown key\nthis version does not know it yet",
-    );
-    check_module(
-        "limits: {detail_body_bytes: 1MiB}",
-        "line 1, column 30: modules.default.limits.detail_body_bytes: unknown key\nthis version does not know it yet",
-    );
     check_http(
         "oauth2: {}",
         "line 1, column 28: modules.default.http.oauth2: unknown key\nthis version does not know it yet",
