@@ -119,22 +119,11 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::{Phases, ProbeError, ProfileFetch, test_report};
+    use crate::probe::{ProbeError, test_outcome, test_report};
 
     fn outcome(target: &str, ok: bool) -> ProbeOutcome {
-        ProbeOutcome {
-            target: target.to_owned(),
-            module: "default".to_owned(),
-            started: SystemTime::UNIX_EPOCH,
-            duration: Duration::from_millis(5),
-            phases: Phases::default(),
-            goroutine: ProfileFetch::default(),
-            result: if ok {
-                Ok(test_report())
-            } else {
-                Err(ProbeError::Panicked)
-            },
-        }
+        let failed = Err(ProbeError::Panicked);
+        test_outcome(target, if ok { Ok(test_report()) } else { failed })
     }
 
     /// Adds probes, `F` a failed one and `s` one that succeeded, and looks at the ids kept.

@@ -17,6 +17,7 @@
 //! - [`budget`]: what may be asked of a target beyond the cheap profile, and when.
 //! - [`probe`]: the order of one probe, and its outcome, which always exists.
 //! - [`expose`]: an outcome as text for Prometheus.
+//! - [`reading`]: how a profile was fetched and read.
 //! - [`tracker`], [`history`], [`self_metrics`]: what is remembered of targets, of probes and of the exporter.
 //! - [`server`]: routes, pages, connections. [`commands`] and [`cli`]: the command line.
 //! - [`demo`]: a simulated target, which knows nothing of the exporter.
@@ -48,6 +49,7 @@ pub mod history;
 pub mod policy;
 pub mod probe;
 pub mod profile;
+pub mod reading;
 pub mod secret;
 pub mod self_metrics;
 pub mod server;

@@ -13,9 +13,11 @@ use prometheus::{
 };
 use prometheus::{IntGaugeVec, TextEncoder};
 
+use crate::budget::Skip;
+use crate::config::Profile;
 use crate::expose::metrics::{Kind, Metric};
 use crate::failure::FailureReason;
-use crate::probe::{ProbeError, ProbeOutcome};
+use crate::probe::ProbeOutcome;
 
 /// From a target on the same machine to the longest a module may wait.
 const DURATION_BUCKETS: [f64; 12] = [
@@ -30,9 +32,6 @@ const CANCELED: &str = "canceled";
 
 /// The label value of a probe turned away since too many were running.
 const BUSY: &str = "busy";
-
-/// The label value of the goroutine profile.
-const GOROUTINE: &str = "goroutine";
 
 macro_rules! metrics {
     ($($id:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
@@ -56,6 +55,8 @@ metrics! {
         "How long probes took that ran to their end, in seconds.";
     PROBES_IN_FLIGHT = Gauge "goroutine_exporter_probes_in_flight" []
         "Probes running now, those waiting for their turn included.";
+    PROBES_COALESCED = Counter "goroutine_exporter_probes_coalesced_total" []
+        "Requests answered by an identical probe that was already under way.";
     TARGETS_REFUSED = Counter "goroutine_exporter_targets_refused_total" ["reason"]
         "Targets that the configuration does not allow to probe, by the rule that refused them.";
     UNKNOWN_MODULE = Counter "goroutine_exporter_unknown_module_total" []
@@ -64,6 +65,8 @@ metrics! {
         "Bytes of profiles read from targets, as they sent them.";
     DECODE_ERRORS = Counter "goroutine_exporter_decode_errors_total" ["profile"]
         "Profiles that were fetched but could not be read whole.";
+    DETAIL_SKIPPED = Counter "goroutine_exporter_detail_skipped_total" ["reason"]
+        "Probes that did not ask for the detailed profile: over a budget of frames, time or requests at once, too soon after the last one, or switched off.";
     TRACKED_TARGETS = Gauge "goroutine_exporter_tracked_targets" []
         "Targets of which something is remembered from one probe to the next.";
 }
@@ -87,8 +90,10 @@ pub struct SelfMetrics {
     probes_in_flight: IntGauge,
     targets_refused: IntCounterVec,
     unknown_module: IntCounter,
-    fetched_bytes: IntCounter,
-    decode_errors: IntCounter,
+    probes_coalesced: IntCounter,
+    fetched_bytes: IntCounterVec,
+    decode_errors: IntCounterVec,
+    detail_skipped: IntCounterVec,
     tracked_targets: IntGauge,
 }
 
@@ -123,6 +128,17 @@ impl SelfMetrics {
             &registry,
             IntCounterVec::new(opts(DECODE_ERRORS), DECODE_ERRORS.labels),
         )?;
+        for profile in Profile::ALL {
+            fetched_bytes.with_label_values(&[profile.as_str()]);
+            decode_errors.with_label_values(&[profile.as_str()]);
+        }
+        let detail_skipped = add(
+            &registry,
+            IntCounterVec::new(opts(DETAIL_SKIPPED), DETAIL_SKIPPED.labels),
+        )?;
+        for skip in Skip::ALL {
+            detail_skipped.with_label_values(&[skip.as_str()]);
+        }
         #[cfg(target_os = "linux")]
         registry.register(Box::new(
             prometheus::process_collector::ProcessCollector::for_self(),
@@ -141,8 +157,10 @@ impl SelfMetrics {
                 IntCounterVec::new(opts(TARGETS_REFUSED), TARGETS_REFUSED.labels),
             )?,
             unknown_module: add(&registry, IntCounter::with_opts(opts(UNKNOWN_MODULE)))?,
-            fetched_bytes: fetched_bytes.with_label_values(&[GOROUTINE]),
-            decode_errors: decode_errors.with_label_values(&[GOROUTINE]),
+            probes_coalesced: add(&registry, IntCounter::with_opts(opts(PROBES_COALESCED)))?,
+            fetched_bytes,
+            decode_errors,
+            detail_skipped,
             tracked_targets: add(&registry, IntGauge::with_opts(opts(TRACKED_TARGETS)))?,
             registry,
         })
@@ -185,6 +203,11 @@ impl SelfMetrics {
     /// Counts a request for a module nobody configured.
     pub fn unknown_module(&self) {
         self.unknown_module.inc();
+    }
+
+    /// Counts a request that was answered by a probe under way.
+    pub fn probe_coalesced(&self) {
+        self.probes_coalesced.inc();
     }
 
     /// Counts a probe turned away since too many were running.
@@ -243,15 +266,28 @@ impl RunningProbe {
         metrics
             .duration_of(&self.module)
             .observe(outcome.duration.as_secs_f64());
-        metrics
-            .fetched_bytes
-            .inc_by(outcome.goroutine.body_bytes.unwrap_or(0));
-        let unread = match &outcome.result {
-            Ok(report) => !report.is_whole(),
-            Err(error) => matches!(error, ProbeError::Decode(_) | ProbeError::Panicked),
-        };
-        if unread {
-            metrics.decode_errors.inc();
+        for (profile, reading) in outcome.readings().filter(|(_, reading)| reading.fresh) {
+            let labels = [profile.as_str()];
+            let Some(bytes) = reading.body_bytes else {
+                continue;
+            };
+            metrics
+                .fetched_bytes
+                .with_label_values(&labels)
+                .inc_by(bytes);
+            let unread = [
+                FailureReason::NotPprof,
+                FailureReason::TooLarge,
+                FailureReason::Decode,
+                FailureReason::Internal,
+            ];
+            if reading.failure.is_some_and(|why| unread.contains(&why)) {
+                metrics.decode_errors.with_label_values(&labels).inc();
+            }
+        }
+        if let Some(skip) = outcome.detail_skipped {
+            let labels = [skip.as_str()];
+            metrics.detail_skipped.with_label_values(&labels).inc();
         }
     }
 }
@@ -296,21 +332,13 @@ mod tests {
     use crate::decode::DecodeError;
     use crate::expose::assert_valid;
     use crate::expose::metrics::problem;
-    use crate::probe::{Phases, ProfileFetch};
+    use crate::probe::{ProbeError, test_outcome};
+    use crate::reading::Reading;
 
     fn failed(error: ProbeError, body_bytes: u64) -> ProbeOutcome {
-        ProbeOutcome {
-            target: "http://a:1".to_owned(),
-            module: "default".to_owned(),
-            started: SystemTime::UNIX_EPOCH,
-            duration: Duration::from_millis(30),
-            phases: Phases::default(),
-            goroutine: ProfileFetch {
-                body_bytes: Some(body_bytes),
-                ..ProfileFetch::default()
-            },
-            result: Err(error),
-        }
+        let mut outcome = test_outcome("http://a:1", Err(error));
+        outcome.goroutine.body_bytes = Some(body_bytes);
+        outcome
     }
 
     fn has(metrics: &SelfMetrics, line: &str) {
@@ -378,6 +406,48 @@ mod tests {
         );
         let canceled = r#"result="canceled"} "#;
         assert!(!metrics.encode().unwrap().contains(canceled));
+    }
+
+    #[test]
+    fn each_profile_is_counted_when_it_was_asked_for() {
+        let metrics = Arc::new(SelfMetrics::new().unwrap());
+        let reading = |fresh, failure| Reading {
+            body_bytes: Some(50),
+            failure,
+            fresh,
+            ..Reading::default()
+        };
+        let mut outcome = failed(ProbeError::Panicked, 100);
+        outcome.others = vec![
+            (Profile::Detail, reading(false, Some(FailureReason::Decode))),
+            (Profile::Block, reading(true, Some(FailureReason::Decode))),
+            (Profile::Mutex, reading(true, Some(FailureReason::Timeout))),
+        ];
+        outcome.detail_skipped = Some(Skip::Interval);
+        metrics.probe_started("default").finish(&outcome);
+        metrics.probe_coalesced();
+        let check = |profile: &str, bytes: u64, errors: u64| {
+            has(
+                &metrics,
+                &format!(
+                    "goroutine_exporter_fetched_bytes_total{{profile=\"{profile}\"}} {bytes}"
+                ),
+            );
+            has(
+                &metrics,
+                &format!(
+                    "goroutine_exporter_decode_errors_total{{profile=\"{profile}\"}} {errors}"
+                ),
+            );
+        };
+        check("goroutine", 100, 1);
+        check("goroutine_detail", 0, 0);
+        check("block", 50, 1);
+        check("mutex", 50, 0);
+        let skipped = "goroutine_exporter_detail_skipped_total";
+        has(&metrics, &format!("{skipped}{{reason=\"interval\"}} 1"));
+        has(&metrics, &format!("{skipped}{{reason=\"budget\"}} 0"));
+        has(&metrics, "goroutine_exporter_probes_coalesced_total 1");
     }
 
     #[test]

@@ -90,10 +90,22 @@ metrics! {
         "Goroutines that have waited at least so long; absent where there are none. Each counts at every shorter time too, so do not sum over at_least_seconds.";
     HIGHEST_ID = Gauge "goroutine_highest_id" []
         "Highest goroutine id in the detailed profile of this probe. Go hands ids out in batches: use delta(), not rate().";
+    TARGET_RESTART_TIMESTAMP_SECONDS = Gauge "goroutine_target_restart_timestamp_seconds" []
+        "When it was last noticed that another process answers for the target, in seconds since 1970; absent until then.";
     WATCH_GOROUTINES = Gauge "goroutine_watch_goroutines" ["watch"]
         "Goroutines with any frame that matches a configured expression.";
     LABEL_GOROUTINES = Gauge "goroutine_label_goroutines" ["key", "value"]
         "Goroutines by the pprof labels that the configuration allows.";
+    BLOCK_SECONDS_TOTAL = Counter "goroutine_block_seconds_total" ["blocking_frame", "app_frame"]
+        "Time goroutines were blocked, in seconds, as the target reports it since it set a block profile rate. The rest is in other, which falls when a place gets a series of its own.";
+    BLOCK_EVENTS_TOTAL = Counter "goroutine_block_events_total" ["blocking_frame", "app_frame"]
+        "How often goroutines were blocked, as the target reports it since it set a block profile rate.";
+    MUTEX_SECONDS_TOTAL = Counter "goroutine_mutex_seconds_total" ["blocking_frame", "app_frame"]
+        "Time goroutines waited for mutexes, in seconds, by where they were unlocked, as the target reports it since it set a mutex profile fraction. The rest is in other, which falls when a place gets a series of its own.";
+    MUTEX_EVENTS_TOTAL = Counter "goroutine_mutex_events_total" ["blocking_frame", "app_frame"]
+        "How often goroutines waited for mutexes, as the target reports it since it set a mutex profile fraction.";
+    THREADS = Gauge "goroutine_threads" []
+        "Operating system threads of the target that the threadcreate profile knows.";
 }
 
 /// What of a metric is against the naming rules of <https://prometheus.io/docs/practices/naming/> , as far as a program can

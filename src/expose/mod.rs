@@ -14,15 +14,17 @@ pub use families::{ExposeError, ExtraLabels};
 use std::time::{Duration, SystemTime};
 
 use crate::classify::WaitReason;
-use crate::probe::ProbeOutcome;
+use crate::config::Profile;
+use crate::probe::{Contended, ProbeOutcome};
+use crate::reading::Reading;
 use crate::tally::{Group, Selection, Tally, WAITED_MINUTES};
 use families::Families;
 
 /// The `Content-Type` of every exposition.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The label value of the goroutine profile.
-const GOROUTINE: &str = "goroutine";
+/// Stands for all places without series of their own.
+const REST: &str = "other";
 
 /// The exposition of one probe.
 ///
@@ -75,9 +77,29 @@ impl Exposition {
                 duration.map(seconds),
             );
         }
-        self.profile(extra, outcome);
+        for (profile, reading) in outcome.readings() {
+            self.reading(extra, profile, reading);
+        }
+        let restarted = outcome
+            .restarted
+            .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        self.add_known(
+            extra,
+            metrics::TARGET_RESTART_TIMESTAMP_SECONDS,
+            &[],
+            restarted.map(seconds),
+        );
         if let Ok(report) = &outcome.result {
             self.tally(extra, &report.tally, &report.selection);
+            let block = [metrics::BLOCK_SECONDS_TOTAL, metrics::BLOCK_EVENTS_TOTAL];
+            let mutex = [metrics::MUTEX_SECONDS_TOTAL, metrics::MUTEX_EVENTS_TOTAL];
+            for (metrics, contended) in [(block, &report.block), (mutex, &report.mutex)] {
+                if let Some(contended) = contended {
+                    self.contention(extra, metrics, contended);
+                }
+            }
+            let threads = report.threads.map(number);
+            self.add_known(extra, metrics::THREADS, &[], threads);
         }
     }
 
@@ -102,57 +124,51 @@ impl Exposition {
         self.families.render()
     }
 
-    /// How the goroutine profile was fetched and read.
-    fn profile(&mut self, extra: &ExtraLabels, outcome: &ProbeOutcome) {
-        let fetch = &outcome.goroutine;
-        let labels = [GOROUTINE];
-        self.add(
-            extra,
-            metrics::PROFILE_SUCCESS,
-            &labels,
-            flag(outcome.failure().is_none()),
+    /// How a profile was fetched and read.
+    fn reading(&mut self, extra: &ExtraLabels, profile: Profile, reading: &Reading) {
+        let labels = [profile.as_str()];
+        // Without the goroutine profile there is no probe, whether or not the target has it.
+        let success = match profile {
+            Profile::Goroutine => Some(reading.failure.is_none()),
+            _ => reading.success(),
+        };
+        let read_at = reading
+            .read_at
+            .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        for (metric, value) in [
+            (metrics::PROFILE_SUCCESS, success.map(flag)),
+            (metrics::PROFILE_SUPPORTED, reading.supported.map(flag)),
+            (metrics::PROFILE_BODY_BYTES, reading.body_bytes.map(number)),
+            (
+                metrics::PROFILE_FETCH_DURATION_SECONDS,
+                reading.duration.map(seconds),
+            ),
+            (metrics::PROFILE_TRUNCATED, reading.truncated.map(flag)),
+            (metrics::PROFILE_DAMAGED_RECORDS, reading.damage.map(number)),
+            (metrics::PROFILE_TIMESTAMP_SECONDS, read_at.map(seconds)),
+        ] {
+            self.add_known(extra, metric, &labels, value);
+        }
+    }
+
+    /// Counters of contention, passed through: what shows them most, and the rest under one name.
+    fn contention(&mut self, extra: &ExtraLabels, metrics: [metrics::Metric; 2], of: &Contended) {
+        let places = &of.contention.places;
+        let shown = of.selection.shown.iter().filter_map(|&at| places.get(at));
+        let rest = (
+            [REST, REST],
+            of.selection.other_nanoseconds,
+            of.selection.other_events,
         );
-        self.add_known(
-            extra,
-            metrics::PROFILE_SUPPORTED,
-            &labels,
-            fetch.supported.map(flag),
-        );
-        self.add_known(
-            extra,
-            metrics::PROFILE_BODY_BYTES,
-            &labels,
-            fetch.body_bytes.map(number),
-        );
-        self.add_known(
-            extra,
-            metrics::PROFILE_FETCH_DURATION_SECONDS,
-            &labels,
-            fetch.duration.map(seconds),
-        );
-        self.add_known(
-            extra,
-            metrics::PROFILE_TRUNCATED,
-            &labels,
-            outcome.truncated().map(flag),
-        );
-        if let Ok(report) = &outcome.result {
-            self.add(
-                extra,
-                metrics::PROFILE_DAMAGED_RECORDS,
-                &labels,
-                number(report.tally.summary.damage),
-            );
-            // Without a report nothing was read, so there is no time at which it was.
-            let read_at = fetch
-                .read_at
-                .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-            self.add_known(
-                extra,
-                metrics::PROFILE_TIMESTAMP_SECONDS,
-                &labels,
-                read_at.map(seconds),
-            );
+        let shown = shown.map(|place| {
+            let labels = [&*place.blocking_frame, &*place.app_frame];
+            (labels, place.nanoseconds, place.events)
+        });
+        let [in_seconds, events] = metrics;
+        for (labels, nanoseconds, count) in shown.chain([rest]) {
+            let duration = Duration::from_nanos(nanoseconds);
+            self.add(extra, in_seconds, &labels, seconds(duration));
+            self.add(extra, events, &labels, number(count));
         }
     }
 
@@ -235,7 +251,7 @@ impl Exposition {
         let leaked = if tally.summary.leaked_only {
             Some(tally.total)
         } else {
-            Some(tally.leaked).filter(|&leaked| leaked > 0)
+            tally.leaked
         };
         self.add_known(extra, metrics::LEAKED_GOROUTINES, &[], leaked.map(number));
     }

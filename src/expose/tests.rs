@@ -5,27 +5,32 @@ use std::sync::Arc;
 
 use super::*;
 use crate::decode::DecodeError;
-use crate::probe::{Phases, ProbeError, ProbeReport, ProfileFetch, test_report as report};
+use crate::probe::{
+    Phases, ProbeError, ProbeReport, test_outcome, test_report as report,
+};
+use crate::tally::{Contention, ContentionPlace, ContentionSelection};
 
 fn outcome(result: Result<ProbeReport, ProbeError>) -> ProbeOutcome {
+    let failed = result.is_err();
+    let told = test_outcome("http://10.0.0.1:6060", result);
     ProbeOutcome {
-        target: "http://10.0.0.1:6060".to_owned(),
-        module: "default".to_owned(),
         started: SystemTime::UNIX_EPOCH + Duration::from_secs(1000),
-        duration: Duration::from_millis(250),
         phases: Phases {
             first_byte: Some(Duration::from_millis(125)),
             ..Phases::default()
         },
-        goroutine: ProfileFetch {
+        goroutine: Reading {
             supported: Some(true),
-            cut: false,
             content_type: Some("application/octet-stream".to_owned()),
             body_bytes: Some(1234),
             duration: Some(Duration::from_millis(200)),
-            read_at: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_500)),
+            truncated: Some(false),
+            damage: Some(0),
+            read_at: (!failed)
+                .then(|| SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_500)),
+            ..told.goroutine
         },
-        result,
+        ..told
     }
 }
 
@@ -230,9 +235,15 @@ fn what_was_cut_short_is_no_success_but_shows_its_groups() {
         let mut cut = report();
         cut.tally.summary.truncated = truncated;
         cut.tally.summary.damage = damage;
-        let text = expose(&outcome(Ok(cut))).unwrap();
+        let mut outcome = outcome(Ok(cut));
+        outcome.goroutine.truncated = Some(truncated);
+        outcome.goroutine.damage = Some(damage);
+        let error = ProbeError::Incomplete;
+        outcome.goroutine.fail(error.reason(), error);
+        let text = expose(&outcome).unwrap();
         assert_valid(&text);
         has(&text, "goroutine_probe_success 0");
+        has(&text, r#"goroutine_profile_success{profile="goroutine"} 0"#);
         has(&text, r#"goroutine_probe_failure{reason="decode"} 1"#);
         let flag = u8::from(truncated);
         has(
@@ -251,12 +262,102 @@ fn what_was_cut_short_is_no_success_but_shows_its_groups() {
 }
 
 #[test]
+fn each_profile_says_how_it_was_read() {
+    let mut told = outcome(Ok(report()));
+    let at = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    let mut cut = Reading {
+        supported: Some(true),
+        truncated: Some(true),
+        read_at: at(400),
+        ..Reading::default()
+    };
+    cut.fail(ProbeError::Incomplete.reason(), ProbeError::Incomplete);
+    let missing = Reading {
+        supported: Some(false),
+        ..Reading::default()
+    };
+    told.others = vec![(Profile::Detail, cut), (Profile::Leak, missing)];
+    told.restarted = at(300);
+    let text = expose(&told).unwrap();
+    assert_valid(&text);
+    has(&text, "goroutine_probe_success 1");
+    let detail = r#"{profile="goroutine_detail"}"#;
+    has(&text, &format!("goroutine_profile_success{detail} 0"));
+    has(&text, &format!("goroutine_profile_truncated{detail} 1"));
+    has(
+        &text,
+        &format!("goroutine_profile_timestamp_seconds{detail} 400"),
+    );
+    let leak = r#"{profile="goroutineleak"}"#;
+    has(&text, &format!("goroutine_profile_supported{leak} 0"));
+    lacks(&text, &format!("goroutine_profile_success{leak}"));
+    has(&text, "goroutine_target_restart_timestamp_seconds 300");
+}
+
+#[test]
+fn contention_and_threads_are_passed_through() {
+    let place = |name: &str, events, nanoseconds| ContentionPlace {
+        blocking_frame: Arc::from(name),
+        app_frame: Arc::from("main.work"),
+        events,
+        nanoseconds,
+    };
+    let contended = Contended {
+        contention: Contention {
+            events: 17,
+            nanoseconds: 2_500_000_007,
+            places: vec![
+                place("main.a", 5, 2_000_000_000),
+                place("main.b", 2, 500_000_000),
+            ],
+        },
+        selection: ContentionSelection {
+            shown: vec![0],
+            other_events: 12,
+            other_nanoseconds: 500_000_007,
+        },
+    };
+    let mut told = report();
+    told.block = Some(contended.clone());
+    told.threads = Some(9);
+    let text = expose(&outcome(Ok(told.clone()))).unwrap();
+    assert_valid(&text);
+    let of = |labels: &str, seconds: &str, events: &str| {
+        has(
+            &text,
+            &format!("goroutine_block_seconds_total{{{labels}}} {seconds}"),
+        );
+        has(
+            &text,
+            &format!("goroutine_block_events_total{{{labels}}} {events}"),
+        );
+    };
+    of(r#"blocking_frame="main.a",app_frame="main.work""#, "2", "5");
+    of(
+        r#"blocking_frame="other",app_frame="other""#,
+        "0.500000007",
+        "12",
+    );
+    lacks(&text, "goroutine_mutex");
+    has(&text, "goroutine_threads 9");
+    told.block = None;
+    told.mutex = Some(contended);
+    let text = expose(&outcome(Ok(told))).unwrap();
+    assert_valid(&text);
+    lacks(&text, "goroutine_block");
+    has(
+        &text,
+        r#"goroutine_mutex_events_total{blocking_frame="main.a",app_frame="main.work"} 5"#,
+    );
+}
+
+#[test]
 fn a_detailed_profile_tells_waits_leaks_and_creators() {
     let mut detailed = report();
     let tally = &mut detailed.tally;
     tally.longest_waits[WaitReason::ChanReceive.index()] = Some(Duration::from_mins(12));
     tally.waited[WaitReason::ChanReceive.index()] = [9, 2, 0, 0];
-    tally.leaked = 4;
+    tally.leaked = Some(4);
     tally.highest_id = Some(991);
     tally.groups[0].leaked = 4;
     tally.groups[0].longest_wait = Some(Duration::from_mins(12));

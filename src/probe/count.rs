@@ -1,105 +1,233 @@
-//! From the bytes of a profile to the groups with series: the part of a probe that computes. Blocking, and pure
-//! but for the state it is handed and the clock it takes durations from.
+//! From the bytes of a goroutine profile to the groups with series: the part of a probe that computes. Pure but for the
+//! state it is handed and the clock it takes durations from.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::ProbeReport;
-use crate::config::Module;
+use crate::budget::{DetailMode, Expensive};
+use crate::config::{Module, Profile};
 use crate::decode::{DecodeError, decode};
-use crate::tally::{Collector, select, steady};
+use crate::tally::{Collector, Selection, Tally, select, steady};
 use crate::tracker::TargetState;
 
 /// What counting came to, and how long it took.
 #[derive(Debug)]
 pub struct Counted {
     /// The counts, or why there are none.
-    pub report: Result<ProbeReport, DecodeError>,
+    pub tally: Result<Tally, DecodeError>,
     /// Inflating, parsing and counting.
     pub decode: Duration,
-    /// Grouping and choosing; absent when there was nothing to group.
+    /// Grouping; absent when there was nothing to group.
     pub classify: Option<Duration>,
 }
 
-/// Counts the goroutines in `body`.
+/// Counts the goroutines in `body`. Blocking.
 ///
 /// Cost: one pass, memory bounded by the module's `limits.inflated_bytes` and by the number of distinct stacks.
-/// `state` is locked only while groups are chosen.
 #[must_use]
-pub fn count(body: &[u8], module: &Module, state: &Mutex<TargetState>) -> Counted {
+pub fn count(body: &[u8], module: &Module) -> Counted {
     let begun = Instant::now();
     let mut collector = Collector::new(&module.rules);
     let decoded = decode(body, &module.decode, &mut collector);
     let decode = begun.elapsed();
-    let summary = match decoded {
-        Ok(summary) => summary,
-        Err(error) => {
-            return Counted {
-                report: Err(error),
+    match decoded {
+        Ok(summary) => {
+            let begun = Instant::now();
+            let tally = collector.finish(summary);
+            Counted {
+                tally: Ok(tally),
                 decode,
-                classify: None,
-            };
+                classify: Some(begun.elapsed()),
+            }
         }
-    };
-    let begun = Instant::now();
-    let mut tally = collector.finish(summary);
-    let selection = {
-        // A panic in the middle of a choice leaves a memory that is at worst out of date.
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        // Counts of a part say nothing of which groups are there: they are shown, and not remembered.
-        let mut part = state.memory.clone();
-        let whole = !summary.truncated && summary.damage == 0;
-        let memory = if whole { &mut state.memory } else { &mut part };
-        let selection = select(&tally, &module.series, memory);
-        steady(&mut tally, &selection, memory);
-        selection
-    };
-    let classify = Some(begun.elapsed());
-    Counted {
-        report: Ok(ProbeReport { tally, selection }),
-        decode,
-        classify,
+        Err(error) => Counted {
+            tally: Err(error),
+            decode,
+            classify: None,
+        },
     }
+}
+
+/// Puts into the counts what is known from before, and chooses the groups with series.
+///
+/// `label` names the modules that look; `now` is the time of the probe. Cost: a sort of the groups.
+pub fn choose(
+    tally: &mut Tally,
+    module: &Module,
+    label: &str,
+    state: &Mutex<TargetState>,
+    now: Instant,
+) -> Selection {
+    let mut state = lock(state);
+    recall(tally, module, &mut state, now);
+    let memory = &mut state.view(label).memory;
+    // Counts of a part say nothing of which groups are there: they are shown, and not remembered.
+    let mut part = memory.clone();
+    let memory = if tally.is_whole() { memory } else { &mut part };
+    let selection = select(tally, &module.series, memory);
+    steady(tally, &selection, memory);
+    selection
+}
+
+/// Puts in what expensive profiles told, as long as it is current and the module wants it.
+fn recall(tally: &mut Tally, module: &Module, state: &mut TargetState, now: Instant) {
+    let of_detail = state
+        .ledger
+        .interval(Expensive::Detail, module.detail.min_interval);
+    let of_leak = state
+        .ledger
+        .interval(Expensive::Leak, module.leak.min_interval);
+    let wants_leaks = module.profiles.contains(&Profile::Leak);
+    let wants_detail = module.detail.mode != DetailMode::Off;
+    let lore = state.lore(&module.classify);
+    tally.adopt_origins(&lore.origins);
+    let waits = lore.waits.as_ref().filter(|_| wants_detail);
+    if let Some(waits) = waits.and_then(|waits| waits.current(now, of_detail)) {
+        tally.adopt_waits(&waits.what);
+    }
+    let marks = lore.marks.as_ref().filter(|_| wants_detail);
+    let marks = marks.and_then(|marks| marks.current(now, of_detail));
+    let leaks = lore.leaks.as_ref().filter(|_| wants_leaks);
+    let leaks = leaks.and_then(|leaks| leaks.current(now, of_leak));
+    // Both tell of the same goroutines: the newer is right, and they are never added up.
+    let newer = marks.into_iter().chain(leaks).max_by_key(|kept| kept.asked);
+    if let Some(newer) = newer {
+        tally.adopt_leaks(&newer.what);
+    }
+}
+
+/// The state, for a moment. A panic in the middle of a change leaves it at worst out of date.
+pub(super) fn lock(state: &Mutex<TargetState>) -> MutexGuard<'_, TargetState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
+    use crate::tally::{GroupId, Leaks, Waits};
+    use crate::tracker::Kept;
 
     const PROTOBUF: &[u8] = include_bytes!("../../tests/data/go1.26.6/goroutine.debug0.pb.gz");
     const TEXT: &[u8] = include_bytes!("../../tests/data/go1.26.6/goroutine.debug1.txt");
+    const LEAKY: &[u8] =
+        include_bytes!("../../tests/data/go1.27.3/goroutine.debug0.pb.gz");
+    const LEAKS: &[u8] =
+        include_bytes!("../../tests/data/go1.27.3/goroutineleak.debug0.pb.gz");
+    const MARKED: &[u8] =
+        include_bytes!("../../tests/data/go1.27.3/goroutineleak.debug2.txt");
+
+    fn tally(body: &[u8]) -> Tally {
+        count(body, &Module::default()).tally.unwrap()
+    }
+
+    fn chosen(tally: &mut Tally, state: &Mutex<TargetState>) -> Vec<GroupId> {
+        let module = Module::default();
+        let selection = choose(tally, &module, "default", state, Instant::now());
+        let ids = selection.shown.iter().map(|&place| tally.groups[place].id);
+        ids.collect()
+    }
 
     #[test]
     fn a_profile_is_counted_and_remembered() {
-        let (module, state) = (Module::default(), Mutex::default());
-        let counted = count(PROTOBUF, &module, &state);
-        let report = counted.report.unwrap();
-        assert!(report.is_whole() && counted.classify.is_some());
-        assert_eq!(report.selection.shown.len(), module.series.groups);
-        let ids = |report: &ProbeReport| -> Vec<_> {
-            report
-                .selection
-                .shown
-                .iter()
-                .map(|&place| report.tally.groups[place].id)
-                .collect()
-        };
-        let remembered = state.lock().unwrap().clone();
-        assert_ne!(remembered, TargetState::default());
-        let again = count(TEXT, &module, &state).report.unwrap();
+        let state = Mutex::default();
+        let mut first = tally(PROTOBUF);
+        assert!(first.is_whole());
+        let ids = chosen(&mut first, &state);
+        assert_eq!(ids.len(), Module::default().series.groups);
+        let mut again = tally(TEXT);
         assert_eq!(
-            ids(&again),
-            ids(&report),
+            chosen(&mut again, &state),
+            ids,
             "another encoding changed which groups have series"
         );
     }
 
     #[test]
-    fn what_is_no_profile_leaves_the_state_alone() {
-        let state = Mutex::default();
-        let counted = count(b"<html>", &Module::default(), &state);
-        assert!(matches!(counted.report, Err(DecodeError::NotPprof { .. })));
+    fn what_is_no_profile_is_not_counted() {
+        let counted = count(b"<html>", &Module::default());
+        assert!(matches!(counted.tally, Err(DecodeError::NotPprof { .. })));
         assert_eq!(counted.classify, None);
-        assert_eq!(*state.lock().unwrap(), TargetState::default());
+    }
+
+    #[test]
+    fn a_part_is_shown_and_not_remembered() {
+        let state = Mutex::default();
+        let mut cut = tally(PROTOBUF);
+        cut.summary.truncated = true;
+        assert!(!chosen(&mut cut, &state).is_empty());
+        let memory = lock(&state).view("default").memory.clone();
+        assert_eq!(memory, crate::tally::Memory::default());
+    }
+
+    /// Leaks as one profile told them, so many minutes ago.
+    fn told(body: &[u8], minutes: u64) -> Kept<Leaks> {
+        let ago = Duration::from_mins(minutes);
+        Kept {
+            what: Leaks::of(&tally(body)).unwrap(),
+            asked: Instant::now().checked_sub(ago).unwrap(),
+            read_at: SystemTime::now(),
+        }
+    }
+
+    #[test]
+    fn leaks_marked_and_proven_are_told_once() {
+        // 94 of 94 in both profiles, as the truth of the capture says.
+        let with_leaks = Module {
+            profiles: Profile::CONFIGURABLE.into(),
+            ..Module::default()
+        };
+        let counted = |marks: Option<u64>, leaks: Option<u64>, module: &Module| {
+            let state = Mutex::new(TargetState::default());
+            let lore = |kept: &Mutex<TargetState>| {
+                let mut state = lock(kept);
+                let lore = state.lore(&module.classify);
+                lore.marks = marks.map(|minutes| told(MARKED, minutes));
+                lore.leaks = leaks.map(|minutes| told(LEAKS, minutes));
+            };
+            lore(&state);
+            let mut all = tally(LEAKY);
+            choose(&mut all, module, "m", &state, Instant::now());
+            let of_groups: u64 = all.groups.iter().map(|group| group.leaked).sum();
+            assert_eq!(all.leaked.unwrap_or(0), of_groups);
+            all.leaked
+        };
+        assert_eq!(counted(None, None, &with_leaks), None);
+        assert_eq!(counted(Some(1), None, &with_leaks), Some(94));
+        assert_eq!(counted(None, Some(1), &with_leaks), Some(94));
+        assert_eq!(counted(Some(2), Some(1), &with_leaks), Some(94));
+        assert_eq!(counted(Some(1), Some(2), &with_leaks), Some(94));
+        // What is older than two intervals is not told any more, nor what the module does not ask for.
+        assert_eq!(counted(Some(21), Some(21), &with_leaks), None);
+        assert_eq!(counted(None, Some(1), &Module::default()), None);
+        assert_eq!(counted(Some(1), None, &Module::default()), Some(94));
+    }
+
+    #[test]
+    fn waits_are_told_while_they_are_current() {
+        let longest = |minutes: u64, mode: DetailMode| {
+            let mut module = Module::default();
+            module.detail.mode = mode;
+            let state = Mutex::new(TargetState::default());
+            let detailed: &[u8] =
+                include_bytes!("../../tests/data/go1.27.3-2min/goroutine.debug2.txt");
+            lock(&state).lore(&module.classify).waits = Some(Kept {
+                what: Waits::of(&tally(detailed)),
+                asked: Instant::now()
+                    .checked_sub(Duration::from_mins(minutes))
+                    .unwrap(),
+                read_at: SystemTime::now(),
+            });
+            let cheap: &[u8] =
+                include_bytes!("../../tests/data/go1.27.3-2min/goroutine.debug0.pb.gz");
+            let mut cheap = tally(cheap);
+            choose(&mut cheap, &module, "m", &state, Instant::now());
+            cheap.groups.iter().filter_map(|group| group.longest_wait).max()
+        };
+        let two_minutes = Some(Duration::from_mins(2));
+        assert_eq!(longest(19, DetailMode::Auto), two_minutes);
+        assert_eq!(longest(21, DetailMode::Auto), None);
+        assert_eq!(longest(1, DetailMode::Off), None);
     }
 }

@@ -1,4 +1,4 @@
-//! How many probes may run at once: in all, for one target, and on the processors. Whoever does not get in is told at once;
+//! How many probes may run at once: in all, for one target, on the processors, and of those that cost a target. Whoever does not get in is told at once;
 //! whoever waits for a target waits inside its own deadline.
 
 use std::collections::HashMap;
@@ -6,6 +6,10 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Expensive requests at once, to different targets: each may stream tens of megabytes, and at the start of an exporter all
+/// of its targets are due.
+const COSTLY: usize = 4;
 
 /// Entries of targets nobody probes any more are swept out when there are this many more than probes.
 const SWEEP_MARGIN: usize = 64;
@@ -18,6 +22,13 @@ pub struct Gate {
     places: Arc<Semaphore>,
     targets: Mutex<HashMap<String, Weak<Semaphore>>>,
     benches: Arc<Semaphore>,
+    costly: Arc<Semaphore>,
+}
+
+/// A place among the expensive requests, free again when dropped.
+#[derive(Debug)]
+pub struct Costly {
+    _permit: OwnedSemaphorePermit,
 }
 
 /// A place among those that count, free again when dropped.
@@ -53,6 +64,7 @@ impl Gate {
             places: Arc::new(Semaphore::new(total)),
             targets: Mutex::default(),
             benches: Arc::new(Semaphore::new(clamp(benches))),
+            costly: Arc::new(Semaphore::new(COSTLY)),
         }
     }
 
@@ -80,6 +92,13 @@ impl Gate {
     pub async fn bench(&self) -> Option<Bench> {
         let permit = Arc::clone(&self.benches).acquire_owned().await.ok()?;
         Some(Bench { _permit: permit })
+    }
+
+    /// A place for an expensive request, when one is free: such a request can wait for the next probe.
+    #[must_use]
+    pub fn costly(&self) -> Option<Costly> {
+        let permit = Arc::clone(&self.costly).try_acquire_owned().ok()?;
+        Some(Costly { _permit: permit })
     }
 
     fn turns(&self, target: &str) -> Arc<Semaphore> {
@@ -139,6 +158,16 @@ mod tests {
             "a turn in use was swept out"
         );
         drop(held);
+    }
+
+    #[test]
+    fn few_expensive_requests_at_once() {
+        let gate = Gate::new(9, 9);
+        let mut held: Vec<_> = (0..COSTLY).map(|_| gate.costly()).collect();
+        assert!(held.iter().all(Option::is_some));
+        assert!(gate.costly().is_none());
+        held.pop();
+        assert!(gate.costly().is_some());
     }
 
     #[test]

@@ -1,35 +1,49 @@
-//! One probe from its start to its end, and the only place that knows the order: a place among all probes, the
-//! target's turn, the fetch, the decoder with the counting behind it, the choice of groups.
+//! One probe from its start to its end, and the only place that knows the order: a place among all probes, the target's
+//! turn, the goroutine profile with the counting behind it, the cheap profiles beside it, at most one of those that
+//! cost the target something, the choice of groups.
 //!
-//! Whatever goes wrong is part of the [`ProbeOutcome`], which always exists. Dropping the future drops the
-//! connection to the target; only a body that is being counted already is counted to its end, holding its
-//! place until then.
+//! Whatever goes wrong is part of the [`ProbeOutcome`], which always exists; what goes wrong with any other profile
+//! leaves the goroutine profile's result alone. Dropping the future drops the connection to the target; only a body
+//! that is being counted already is counted to its end, holding its place until then.
+//!
+//! Memory, whatever targets answer: for each probe at once `limits.body_bytes`; for each processor
+//! `limits.inflated_bytes` and tables of at most eight times that, 200 MiB at the most; for each of four expensive
+//! requests at once a collector of some MiB, or `limits.body_bytes` where the answer is compressed.
 
+mod costly;
 mod count;
+mod further;
 mod gate;
 mod outcome;
+mod read;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::time::timeout_at;
-
-pub use count::{Counted, count};
-pub use gate::{Bench, Gate, Place, Turn};
-pub use outcome::{Phases, ProbeError, ProbeOutcome, ProbeReport, ProfileFetch, Waited};
+pub use count::{Counted, choose, count};
+pub use gate::{Bench, Costly, Gate, Place, Turn};
+pub use outcome::{Contended, Phases, ProbeError, ProbeOutcome, ProbeReport, Waited};
 #[cfg(test)]
-pub(crate) use sample::test_report;
+pub(crate) use sample::{test_outcome, test_report};
 
+use crate::budget::Skip;
 use crate::config::{Module, Profile};
-use crate::fetch::{self, Answer, FetchError, Fetcher, Request};
+use crate::failure::FailureReason;
+use crate::fetch::Fetcher;
 use crate::policy::Policy;
+use crate::reading::Reading;
+use crate::tally::Tally;
 use crate::target::Target;
-use crate::tracker::{TrackKey, Tracker};
+use crate::tracker::{Sighting, TargetState, TrackKey, Tracker};
+use read::{Ask, Running, in_time, supported};
 
-/// Bytes set aside for a body before it comes: most profiles of healthy services fit.
-const BODY_START: usize = 16 * 1024;
+/// What is kept of a probe's time for the way from the last profile to the answer: this share of it, and at most so much.
+const RESERVE_SHARE: u32 = 10;
+const MAX_RESERVE: Duration = Duration::from_millis(100);
 
 /// Everything one probe needs.
 #[derive(Debug)]
@@ -58,11 +72,21 @@ pub struct ProbeJob<'a> {
     pub started: SystemTime,
 }
 
+impl ProbeJob<'_> {
+    /// Now, by the clock on the wall as the probe began by it.
+    fn wall_clock(&self) -> SystemTime {
+        self.started + self.begun.elapsed()
+    }
+}
+
 /// What is known of a probe as it goes on.
 #[derive(Debug, Default)]
 struct Progress {
     phases: Phases,
-    goroutine: ProfileFetch,
+    goroutine: Reading,
+    others: Vec<(Profile, Reading)>,
+    detail_skipped: Option<Skip>,
+    restarted: Option<SystemTime>,
 }
 
 /// Probes a target.
@@ -71,12 +95,14 @@ struct Progress {
 /// what counting takes is told at [`count()`].
 pub async fn probe(mut job: ProbeJob<'_>) -> ProbeOutcome {
     let mut progress = Progress::default();
-    let result = run(&mut job, &mut progress).await;
-    progress.goroutine.supported = match &result {
-        Ok(_) => Some(true),
-        Err(ProbeError::Fetch(error)) if error.is_missing_profile() => Some(false),
-        Err(_) => None,
-    };
+    let place = job.place.take();
+    let result = run(&job, place, &mut progress).await;
+    if let Err(error) = &result {
+        progress.goroutine.supported = supported(error);
+        progress.goroutine.fail(error.reason(), error);
+        progress.goroutine.read_at = None;
+        progress.others = unasked(job.module, error.reason());
+    }
     ProbeOutcome {
         target: job.target.to_string(),
         module: job.label.to_owned(),
@@ -84,182 +110,152 @@ pub async fn probe(mut job: ProbeJob<'_>) -> ProbeOutcome {
         duration: job.begun.elapsed(),
         phases: progress.phases,
         goroutine: progress.goroutine,
+        others: progress.others,
+        detail_skipped: progress.detail_skipped,
+        restarted: progress.restarted,
         result,
     }
 }
 
-async fn run(job: &mut ProbeJob<'_>, progress: &mut Progress) -> Result<ProbeReport, ProbeError> {
+async fn run(
+    job: &ProbeJob<'_>,
+    place: Option<Place>,
+    progress: &mut Progress,
+) -> Result<ProbeReport, ProbeError> {
     let deadline = tokio::time::Instant::from_std(job.begun) + job.budget;
-    let place = match job.place.take() {
+    let place = match place {
         Some(place) => place,
         None => in_time(deadline, job.gate.wait(), Waited::Place).await?,
     };
-    let target = job.target.to_string();
-    let turn = in_time(deadline, job.gate.turn(&target), Waited::Turn).await?;
-    let (body, cut) = fetch(job, deadline, progress).await?;
-    let bench = in_time(deadline, job.gate.bench(), Waited::Bench).await?;
-    let key = TrackKey {
-        target,
-        module: job.label.to_owned(),
-    };
-    let memory = job.tracker.state(key, Instant::now());
-    let module = Arc::clone(job.module);
-    let counting = compute((place, turn, bench), move || count(&body, &module, &memory));
-    let Counted {
-        report,
-        decode,
-        classify,
-    } = timeout_at(deadline, counting)
-        .await
-        .unwrap_or(Err(ProbeError::Late {
-            waited: Waited::Counts,
-        }))?;
-    progress.phases.decode = Some(decode);
-    progress.phases.classify = classify;
-    match (report, cut) {
-        (Ok(mut report), Some(_)) => {
-            report.tally.summary.truncated = true;
-            Ok(report)
-        }
-        // What arrived could not be read; that it was cut is the better reason.
-        (Err(_), Some(cut)) => Err(cut.into()),
-        (report, None) => Ok(report?),
-    }
-}
-
-/// Fetches the goroutine profile. A body that was cut comes with the error that cut it.
-async fn fetch(
-    job: &ProbeJob<'_>,
-    deadline: tokio::time::Instant,
-    progress: &mut Progress,
-) -> Result<(Vec<u8>, Option<FetchError>), ProbeError> {
-    let path = format!("{}/{}", job.module.path, Profile::Goroutine.as_str());
-    let request = Request {
-        target: job.target,
-        path: &path,
-        query: "",
-        policy: job.policy,
-        body_limit: job.module.body_bytes,
+    let turn = in_time(deadline, job.gate.turn(&job.target.to_string()), Waited::Turn).await?;
+    let mut running = Running {
+        job,
         deadline,
+        held: Some((place, turn)),
     };
-    let sent = Instant::now();
-    let fetcher = job.fetcher.ok_or(FetchError::Internal {
-        what: "a module without a client",
-    })?;
-    let mut phases = fetch::Phases::default();
-    let opened = fetcher.open_timed(&request, &mut phases).await;
-    progress.phases = phases.into();
-    let mut answer = opened?;
-    let mut body = Vec::with_capacity(BODY_START);
-    let end = read(&mut answer, &mut body).await;
-    let known = answer.fetched();
-    progress.phases = known.phases.into();
-    progress.goroutine = ProfileFetch {
-        supported: None,
-        cut: matches!(end, Err(FetchError::Cut { .. })),
-        content_type: known.content_type.clone(),
-        body_bytes: Some(known.body_bytes),
-        duration: Some(sent.elapsed()),
-        read_at: Some(job.started + job.begun.elapsed()),
+    let (mut tally, sighting) = running.goroutines(progress).await?;
+    let key = TrackKey {
+        target: job.target.to_string(),
+        path: job.module.path.clone(),
     };
-    match end {
-        Ok(()) => Ok((body, None)),
-        Err(cut @ FetchError::Cut { .. }) if !body.is_empty() => Ok((body, Some(cut))),
-        Err(error) => Err(error.into()),
+    let state = job.tracker.state(key, job.begun);
+    if tally.is_whole() {
+        recognise(sighting, &state, job.wall_clock());
+    }
+    // What does not fit is left out, and the answer is in time all the same.
+    let reserve = (job.budget / RESERVE_SHARE).min(MAX_RESERVE);
+    let last = deadline.checked_sub(reserve).unwrap_or(deadline);
+    let mut readings = Vec::new();
+    let further = running.further(last, &state, &mut readings).await;
+    let learnt = running.costly(&tally, last, &state).await;
+    progress.detail_skipped = learnt.skipped;
+    progress.others = costly::repeated(job.module, &state, job.begun);
+    progress.others.append(&mut readings);
+
+    let begun = Instant::now();
+    let selection = choose(&mut tally, job.module, job.label, &state, job.begun);
+    tally.highest_id = learnt.highest_id;
+    let threads = further.threads;
+    let (block, mutex) = further::contended(further, job.module, job.label, &state);
+    let classify = progress.phases.classify.get_or_insert_default();
+    *classify = classify.saturating_add(begun.elapsed());
+    progress.restarted = count::lock(&state).identity.noticed();
+    Ok(ProbeReport {
+        tally,
+        selection,
+        block,
+        mutex,
+        threads,
+    })
+}
+
+impl Running<'_> {
+    /// Fetches and counts the goroutine profile.
+    async fn goroutines(
+        &mut self,
+        progress: &mut Progress,
+    ) -> Result<(Tally, Sighting), ProbeError> {
+        let ask = Ask {
+            profile: Profile::Goroutine,
+            query: "",
+            body_limit: self.job.module.body_bytes,
+            deadline: self.deadline,
+        };
+        let asked = Instant::now();
+        let reading = &mut progress.goroutine;
+        let body = self.fetch(&ask, &mut progress.phases, reading).await?;
+        let module = Arc::clone(self.job.module);
+        let bytes = body.bytes;
+        let counted = self.compute(self.deadline, move || count(&bytes, &module));
+        let Counted {
+            tally,
+            decode,
+            classify,
+        } = counted.await?;
+        progress.phases.decode = Some(decode);
+        progress.phases.classify = classify;
+        let mut tally = match (tally, body.cut) {
+            (Ok(mut tally), Some(_)) => {
+                tally.summary.truncated = true;
+                tally
+            }
+            // What arrived could not be read; that it was cut is the better reason.
+            (Err(_), Some(cut)) => return Err(cut.into()),
+            (tally, None) => tally?,
+        };
+        let reading = &mut progress.goroutine;
+        reading.supported = Some(true);
+        reading.truncated = Some(tally.summary.truncated);
+        reading.damage = Some(tally.summary.damage);
+        if !tally.is_whole() {
+            reading.fail(ProbeError::Incomplete.reason(), ProbeError::Incomplete);
+        }
+        // Ids of a text that answers in place of the protobuf are no part of the contract.
+        tally.highest_id = None;
+        let sighting = Sighting::of(&tally, body.new_connection, asked);
+        Ok((tally, sighting))
     }
 }
 
-/// Reads the body, which the answer bounds, to its end.
-async fn read(answer: &mut Answer, body: &mut Vec<u8>) -> Result<(), FetchError> {
-    while let Some(chunk) = answer.chunk().await? {
-        body.extend_from_slice(&chunk);
+/// What a probe comes to whose time is over before another that is just the same has ended.
+#[must_use]
+pub fn late(job: &ProbeJob<'_>) -> ProbeOutcome {
+    let error = ProbeError::Late {
+        waited: Waited::Same,
+    };
+    let mut goroutine = Reading::default();
+    goroutine.fail(error.reason(), &error);
+    ProbeOutcome {
+        target: job.target.to_string(),
+        module: job.label.to_owned(),
+        started: job.started,
+        duration: job.begun.elapsed(),
+        phases: Phases::default(),
+        goroutine,
+        others: unasked(job.module, error.reason()),
+        detail_skipped: None,
+        restarted: None,
+        result: Err(error),
     }
-    Ok(())
 }
 
-/// Runs `work` on a thread of its own, where it holds what it occupies until it is done, whether or not anybody
-/// still waits for it. A panic in it is an error like others.
-async fn compute<H, T>(held: H, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ProbeError>
-where
-    H: Send + 'static,
-    T: Send + 'static,
-{
-    let working = tokio::task::spawn_blocking(move || {
-        let done = work();
-        drop(held);
-        done
+/// Forgets what was learnt of a target when another process answers in its place.
+fn recognise(sighting: Sighting, state: &Mutex<TargetState>, at: SystemTime) {
+    let mut state = count::lock(state);
+    if state.identity.sees(sighting, Instant::now()) {
+        state.restarted(at);
+    }
+}
+
+/// The other profiles of a module when there is no goroutine profile to judge them by.
+fn unasked(module: &Module, reason: FailureReason) -> Vec<(Profile, Reading)> {
+    let cheap = [Profile::Block, Profile::Mutex, Profile::Threads];
+    let wanted = cheap.iter().filter(|profile| module.profiles.contains(profile));
+    let unread = wanted.map(|profile| {
+        let mut reading = Reading::default();
+        let problem = "not asked for, since the goroutine profile could not be read";
+        reading.fail(reason, problem);
+        (*profile, reading)
     });
-    // Blocking work is never aborted here, so the only way it can fail is a panic.
-    working.await.map_err(|_| ProbeError::Panicked)
-}
-
-/// What `waiting` comes to, unless the deadline comes first.
-async fn in_time<T>(
-    deadline: tokio::time::Instant,
-    waiting: impl Future<Output = Option<T>>,
-    waited: Waited,
-) -> Result<T, ProbeError> {
-    let late = ProbeError::Late { waited };
-    timeout_at(deadline, waiting)
-        .await
-        .ok()
-        .flatten()
-        .ok_or(late)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use futures_util::FutureExt;
-
-    use super::*;
-
-    const SOON: Duration = Duration::from_secs(20);
-
-    #[tokio::test]
-    async fn a_panic_costs_one_probe_and_frees_its_place() {
-        let gate = Gate::new(1, 1);
-        let place = gate.enter();
-        assert!(gate.enter().is_none());
-        let counted = compute(place, || panic!("a fault in the decoder")).await;
-        let error: ProbeError = counted.unwrap_err();
-        assert_eq!(error.reason(), crate::failure::FailureReason::Internal);
-        assert!(gate.enter().is_some());
-    }
-
-    #[tokio::test]
-    async fn work_that_nobody_waits_for_keeps_its_place_until_it_is_done() {
-        let gate = Gate::new(1, 1);
-        let (started, starts) = mpsc::channel();
-        let (end, ends) = mpsc::channel::<()>();
-        let mut work = Box::pin(compute(gate.enter(), move || {
-            started.send(()).unwrap();
-            ends.recv().unwrap_err();
-        }));
-        assert!((&mut work).now_or_never().is_none());
-        tokio::task::spawn_blocking(move || starts.recv_timeout(SOON).unwrap())
-            .await
-            .unwrap();
-        drop(work);
-        assert!(gate.enter().is_none());
-        drop(end);
-        let freed = tokio::time::timeout(SOON, gate.wait()).await.unwrap();
-        assert!(freed.is_some());
-    }
-
-    #[tokio::test]
-    async fn waiting_ends_with_the_deadline() {
-        let now = tokio::time::Instant::now();
-        let error = in_time(now, std::future::pending::<Option<()>>(), Waited::Place)
-            .await
-            .unwrap_err();
-        assert_eq!(error.reason(), crate::failure::FailureReason::Timeout);
-        assert!(
-            error
-                .to_string()
-                .ends_with("a place among all probes, which probes.total bounds"),
-            "{error}"
-        );
-    }
+    unread.collect()
 }

@@ -4,11 +4,14 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use crate::budget::Skip;
+use crate::config::Profile;
 use crate::decode::DecodeError;
 use crate::failure::FailureReason;
 use crate::fetch::{self, FetchError, Party};
 use crate::policy::Refusal;
-use crate::tally::{Selection, Tally};
+use crate::reading::Reading;
+use crate::tally::{Contention, ContentionSelection, Selection, Tally};
 
 /// Everything known about one probe. It always exists.
 #[derive(Debug)]
@@ -23,8 +26,14 @@ pub struct ProbeOutcome {
     pub duration: Duration,
     /// How long each phase took.
     pub phases: Phases,
-    /// How the goroutine profile was fetched.
-    pub goroutine: ProfileFetch,
+    /// How the goroutine profile was read.
+    pub goroutine: Reading,
+    /// How the others were, in the order of [`Profile::ALL`]: those of the module, now or, where that is dear, before.
+    pub others: Vec<(Profile, Reading)>,
+    /// Why the detailed profile was not asked for; `None` when it was.
+    pub detail_skipped: Option<Skip>,
+    /// When it was last noticed that the target had been restarted.
+    pub restarted: Option<SystemTime>,
     /// What was counted, or why nothing was.
     pub result: Result<ProbeReport, ProbeError>,
 }
@@ -77,23 +86,6 @@ impl Phases {
     }
 }
 
-/// How one profile was fetched.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProfileFetch {
-    /// Whether the target has it; `None` when that could not be found out.
-    pub supported: Option<bool>,
-    /// Whether the body ended early on its way.
-    pub cut: bool,
-    /// The `Content-Type` of the answer; printable, short.
-    pub content_type: Option<String>,
-    /// Bytes of the body, as sent; `None` when there was no body.
-    pub body_bytes: Option<u64>,
-    /// From the request to the end of the body.
-    pub duration: Option<Duration>,
-    /// When the body had been read.
-    pub read_at: Option<SystemTime>,
-}
-
 /// What was counted.
 #[derive(Clone, Debug)]
 pub struct ProbeReport {
@@ -101,6 +93,21 @@ pub struct ProbeReport {
     pub tally: Tally,
     /// The groups with series of their own.
     pub selection: Selection,
+    /// Where goroutines were blocked, since the target began to count.
+    pub block: Option<Contended>,
+    /// Where mutexes were contended.
+    pub mutex: Option<Contended>,
+    /// Operating system threads.
+    pub threads: Option<u64>,
+}
+
+/// A profile of contention, and the places in it with series of their own.
+#[derive(Clone, Debug)]
+pub struct Contended {
+    /// All of it.
+    pub contention: Contention,
+    /// What is shown.
+    pub selection: ContentionSelection,
 }
 
 /// Why a target's goroutines could not be counted.
@@ -119,6 +126,9 @@ pub enum ProbeError {
         /// For what.
         waited: Waited,
     },
+    /// The profile was read, and a part of it is missing.
+    #[error("the profile was cut short or damaged")]
+    Incomplete,
     /// Reading the profile ended in a panic, which cost this probe only.
     #[error("reading the profile failed inside the exporter")]
     Panicked,
@@ -135,6 +145,8 @@ pub enum Waited {
     Bench,
     /// The counts.
     Counts,
+    /// A probe that is just the same.
+    Same,
 }
 
 impl fmt::Display for Waited {
@@ -143,6 +155,7 @@ impl fmt::Display for Waited {
             Self::Place => "a place among all probes, which probes.total bounds",
             Self::Turn => "other probes of this target, which probes.per_target bounds",
             Self::Bench => "a free processor",
+            Self::Same => "an identical probe that began earlier",
             Self::Counts => "the counts of a profile that takes unusually long to read",
         })
     }
@@ -156,7 +169,7 @@ impl ProbeError {
             Self::Fetch(error) => error.reason().unwrap_or(FailureReason::Connect),
             Self::Decode(DecodeError::NotPprof { .. }) => FailureReason::NotPprof,
             Self::Decode(DecodeError::TooLarge { .. }) => FailureReason::TooLarge,
-            Self::Decode(_) => FailureReason::Decode,
+            Self::Decode(_) | Self::Incomplete => FailureReason::Decode,
             Self::Late { .. } => FailureReason::Timeout,
             Self::Panicked => FailureReason::Internal,
         }
@@ -167,11 +180,18 @@ impl ProbeReport {
     /// Whether every goroutine was counted: nothing cut short, no record left out.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        !self.tally.summary.truncated && self.tally.summary.damage == 0
+        self.tally.is_whole()
     }
 }
 
 impl ProbeOutcome {
+    /// Every profile with how it was read, the goroutine profile first.
+    pub fn readings(&self) -> impl Iterator<Item = (Profile, &Reading)> {
+        let others = self.others.iter();
+        std::iter::once((Profile::Goroutine, &self.goroutine))
+            .chain(others.map(|(profile, reading)| (*profile, reading)))
+    }
+
     /// Why the probe failed; `None` when the goroutine profile was read whole. What could be read of a
     /// profile that was cut short is in the report beside this.
     #[must_use]
@@ -204,12 +224,4 @@ impl ProbeOutcome {
         }
     }
 
-    /// Whether the profile is known to be cut short; `None` when nothing of it was seen.
-    #[must_use]
-    pub fn truncated(&self) -> Option<bool> {
-        match &self.result {
-            Ok(report) => Some(report.tally.summary.truncated),
-            Err(_) => self.goroutine.cut.then_some(true),
-        }
-    }
 }

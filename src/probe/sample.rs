@@ -1,10 +1,12 @@
 //! A report for tests of what is made from reports.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use super::ProbeReport;
+use super::{Phases, ProbeError, ProbeOutcome, ProbeReport};
 use crate::classify::{Origin, WaitReason};
 use crate::profile::{Encoding, Summary};
+use crate::reading::Reading;
 use crate::tally::{Group, GroupId, Selection, Tally, WAITED_MINUTES};
 
 fn group(id: u64, goroutines: u64) -> Group {
@@ -41,7 +43,7 @@ pub(crate) fn test_report() -> ProbeReport {
         wait_reasons,
         longest_waits: [None; WaitReason::ALL.len()],
         waited: [[0; WAITED_MINUTES.len()]; WaitReason::ALL.len()],
-        leaked: 0,
+        leaked: None,
         groups: vec![group(1, 80), group(2, 15), group(3, 3)],
         unlisted: 2,
         watches: vec![(Arc::from("maps"), 7)],
@@ -58,5 +60,34 @@ pub(crate) fn test_report() -> ProbeReport {
             folded: 1,
             other: 5,
         },
+        block: None,
+        mutex: None,
+        threads: None,
+    }
+}
+
+/// A probe of `target` that came to this.
+pub(crate) fn test_outcome(
+    target: &str,
+    result: Result<ProbeReport, ProbeError>,
+) -> ProbeOutcome {
+    let mut goroutine = Reading {
+        fresh: true,
+        ..Reading::default()
+    };
+    if let Err(error) = &result {
+        goroutine.fail(error.reason(), error);
+    }
+    ProbeOutcome {
+        target: target.to_owned(),
+        module: "default".to_owned(),
+        started: SystemTime::UNIX_EPOCH,
+        duration: Duration::from_millis(250),
+        phases: Phases::default(),
+        goroutine,
+        others: Vec::new(),
+        detail_skipped: None,
+        restarted: None,
+        result,
     }
 }

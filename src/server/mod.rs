@@ -7,6 +7,7 @@
 mod admin;
 mod answer;
 mod encoding;
+mod flights;
 mod landing;
 pub mod listen;
 mod probe;

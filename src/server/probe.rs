@@ -9,7 +9,7 @@ use hyper::body::Body as _;
 
 use super::answer;
 use super::request::{ProbeRequest, RequestError, budget};
-use super::run::run;
+use super::run::{Admission, Asked, run};
 use super::state::App;
 use super::story;
 use crate::expose::expose;
@@ -40,22 +40,21 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
         Ok(budget) => budget,
         Err(error) => return error.into_response(),
     };
-    let (Ok(_request), Some(place)) = (
-        Arc::clone(&app.requests).try_acquire_owned(),
-        live.gate.enter(),
-    ) else {
+    let wanted = Asked {
+        app: Arc::clone(&app),
+        live: Arc::clone(&live),
+        target: asked.target,
+        modules: asked.modules.clone(),
+        budget,
+    };
+    let admit = || {
+        let request = Arc::clone(&app.requests).try_acquire_owned().ok()?;
+        Some(Admission::Held(request, live.gate.enter()?))
+    };
+    let Some(outcome) = run(&wanted, admit).await else {
         app.metrics.probe_rejected(module.name.as_str());
         return answer::busy();
     };
-    let outcome = run(
-        &app,
-        &live,
-        &asked.target,
-        &asked.modules,
-        budget,
-        Some(place),
-    )
-    .await;
     if let Some(refusal) = outcome.refused() {
         return answer::text(StatusCode::FORBIDDEN, &refusal.to_string());
     }

@@ -1,59 +1,123 @@
-//! Runs one probe and takes note of it: in the exporter's own metrics, in the history, in the log.
+//! Runs one probe, or joins one that is just the same, and takes note of it: in the exporter's own metrics, in the
+//! history, in the log.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout_at;
 use tracing::{debug, info, warn};
 
+use super::flights::{FlightKey, Patience};
 use super::request::ModuleSet;
 use super::state::{App, Live};
-use crate::probe::{Place, ProbeJob, ProbeOutcome, probe};
+use crate::probe::{Place, ProbeJob, ProbeOutcome, late, probe};
 use crate::target::Target;
 use crate::tracker::{TargetState, TrackKey};
 
-/// Probes `target` within `budget`. Without a `place` it waits for one inside the budget.
+/// One probe, as somebody asks for it.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) app: Arc<App>,
+    pub(super) live: Arc<Live>,
+    pub(super) target: Target,
+    pub(super) modules: ModuleSet,
+    pub(super) budget: Duration,
+}
+
+/// What a probe of its own needs to begin.
+#[derive(Debug)]
+pub(super) enum Admission {
+    /// A place among requests and probes, held already.
+    Held(OwnedSemaphorePermit, Place),
+    /// The request it is part of holds a place, and it waits for one among probes.
+    Waits,
+}
+
+/// Probes the target, or waits for a probe under way that is just the same. Without admission, which is asked for only
+/// when it needs one, there is no outcome.
 ///
 /// A target the policy refuses leaves no trace but a count: asking for it is not a probe.
 pub(super) async fn run(
-    app: &App,
-    live: &Live,
-    target: &Target,
-    modules: &ModuleSet,
-    budget: Duration,
-    place: Option<Place>,
-) -> ProbeOutcome {
-    let module = &modules.module;
-    let running = app.metrics.probe_started(module.name.as_str());
-    let outcome = probe(ProbeJob {
-        target,
-        label: &modules.label,
-        module,
-        fetcher: live.fetcher(&module.name),
-        policy: &live.policy,
-        gate: &live.gate,
-        place,
-        tracker: &app.tracker,
-        begun: Instant::now(),
-        budget,
-        started: SystemTime::now(),
-    })
-    .await;
-    if let Some(refusal) = outcome.refusal() {
-        app.metrics.target_refused(refusal.reason().as_str());
-    }
-    if outcome.refused().is_some() {
-        debug!(target = %outcome.target, "target not allowed");
-        running.refuse();
-        return outcome;
-    }
-    running.finish(&outcome);
-    app.history.add(&outcome);
-    let key = TrackKey {
-        target: outcome.target.clone(),
-        module: outcome.module.clone(),
+    asked: &Asked,
+    admit: impl FnOnce() -> Option<Admission>,
+) -> Option<Arc<ProbeOutcome>> {
+    let (begun, started) = (Instant::now(), SystemTime::now());
+    let Asked {
+        app, live, budget, ..
+    } = asked;
+    let key = FlightKey {
+        target: asked.target.to_string(),
+        modules: asked.modules.label.clone(),
+        generation: live.generation,
     };
-    log(&outcome, &app.tracker.state(key, Instant::now()));
-    outcome
+    let patience = Patience {
+        until: begun + *budget,
+        budget: *budget,
+    };
+    if let Some(flight) = app.flights.join(&key, patience) {
+        app.metrics.probe_coalesced();
+        let until = tokio::time::Instant::from_std(patience.until);
+        let outcome = timeout_at(until, flight).await;
+        return Some(outcome.unwrap_or_else(|_| Arc::new(late(&asked.job(begun, started, None)))));
+    }
+    let admission = admit()?;
+    let asked = asked.clone();
+    let flight = app.flights.start(key, patience, async move {
+        Arc::new(asked.probe(admission, begun, started).await)
+    });
+    // It ends in time by itself.
+    Some(flight.await)
+}
+
+impl Asked {
+    fn job(&self, begun: Instant, started: SystemTime, place: Option<Place>) -> ProbeJob<'_> {
+        ProbeJob {
+            target: &self.target,
+            label: &self.modules.label,
+            module: &self.modules.module,
+            fetcher: self.live.fetcher(&self.modules.module.name),
+            policy: &self.live.policy,
+            gate: &self.live.gate,
+            place,
+            tracker: &self.app.tracker,
+            begun,
+            budget: self.budget,
+            started,
+        }
+    }
+
+    async fn probe(
+        &self,
+        admission: Admission,
+        begun: Instant,
+        started: SystemTime,
+    ) -> ProbeOutcome {
+        let app = &self.app;
+        let (_request, place) = match admission {
+            Admission::Held(request, place) => (Some(request), Some(place)),
+            Admission::Waits => (None, None),
+        };
+        let module = &self.modules.module;
+        let running = app.metrics.probe_started(module.name.as_str());
+        let outcome = probe(self.job(begun, started, place)).await;
+        if let Some(refusal) = outcome.refusal() {
+            app.metrics.target_refused(refusal.reason().as_str());
+        }
+        if outcome.refused().is_some() {
+            debug!(target = %outcome.target, "target not allowed");
+            running.refuse();
+            return outcome;
+        }
+        running.finish(&outcome);
+        app.history.add(&outcome);
+        let key = TrackKey {
+            target: outcome.target.clone(),
+            path: module.path.clone(),
+        };
+        log(&outcome, &app.tracker.state(key, Instant::now()));
+        outcome
+    }
 }
 
 /// A target that starts to fail, fails otherwise or works again is worth a line; that it still fails is not, as
@@ -62,7 +126,8 @@ fn log(outcome: &ProbeOutcome, state: &Mutex<TargetState>) {
     let failure = outcome.failure();
     let before = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut state.failure, failure)
+        let view = state.view(&outcome.module);
+        std::mem::replace(&mut view.failure, failure)
     };
     let ProbeOutcome {
         target,

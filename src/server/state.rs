@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
+use super::flights::Flights;
 use crate::config::{Config, ConfigError, ConfigHandle, ModuleName, ProbeLimits};
 use crate::fetch::{FetchBuildError, Fetcher};
 use crate::history::History;
@@ -44,6 +45,7 @@ pub struct App {
     pub(super) history: History,
     pub(super) tracker: Tracker,
     pub(super) requests: Arc<Semaphore>,
+    pub(super) flights: Flights,
     handle: ConfigHandle,
     live: ArcSwap<Live>,
     /// Held while a configuration is put in force: one at a time.
@@ -53,6 +55,8 @@ pub struct App {
 /// A configuration and everything built from it. A request takes one and keeps it to its end.
 #[derive(Debug)]
 pub(super) struct Live {
+    /// Counts configurations put in force.
+    pub(super) generation: u64,
     pub(super) config: Arc<Config>,
     pub(super) policy: Policy,
     pub(super) gate: Arc<Gate>,
@@ -101,6 +105,7 @@ impl App {
             requests: Arc::new(Semaphore::new(
                 options.max_requests.clamp(1, Semaphore::MAX_PERMITS),
             )),
+            flights: Flights::default(),
             metrics: Arc::new(metrics),
             live: ArcSwap::from_pointee(live),
             handle,
@@ -213,6 +218,7 @@ impl Live {
             |live| Arc::clone(&live.gate),
         );
         Ok(Self {
+            generation: before.map_or(0, |live| live.generation.saturating_add(1)),
             config,
             policy,
             gate,

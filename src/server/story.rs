@@ -4,7 +4,10 @@
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+use crate::budget::Skip;
+use crate::config::Profile;
 use crate::probe::ProbeOutcome;
+use crate::reading::Reading;
 
 /// Tells it: what happened when, what was decided, the metrics, and the module in force with its secrets hidden.
 pub(super) fn tell(
@@ -59,26 +62,25 @@ fn write(
         }
     }
 
-    writeln!(story, "\nProfile goroutine")?;
-    let fetch = &outcome.goroutine;
-    if let Some(bytes) = fetch.body_bytes {
-        let kind = fetch.content_type.as_deref().unwrap_or("no content type");
-        writeln!(story, "  body      {bytes} bytes as sent, {kind}")?;
-    } else {
-        writeln!(story, "  body      none")?;
+    for (profile, reading) in outcome.readings() {
+        write_reading(story, profile, reading)?;
+    }
+    if let Some(skip) = outcome.detail_skipped {
+        writeln!(
+            story,
+            "\nProfile {} not asked for: {}",
+            Profile::Detail.as_str(),
+            why(skip)
+        )?;
+    }
+    if let Some(restarted) = outcome.restarted {
+        let at = humantime::format_rfc3339_millis(restarted);
+        writeln!(story, "\nRestart of the target noticed {at}")?;
     }
     if let Ok(report) = &outcome.result {
         let tally = &report.tally;
-        let summary = &tally.summary;
-        writeln!(story, "  encoding  {}", summary.encoding)?;
-        writeln!(
-            story,
-            "  cut short {}",
-            if summary.truncated { "yes" } else { "no" }
-        )?;
-        writeln!(story, "  damaged   {} records left out", summary.damage)?;
-
         writeln!(story, "\nGroups")?;
+        writeln!(story, "  encoding  {}", tally.summary.encoding)?;
         writeln!(
             story,
             "  {} goroutines in {} groups",
@@ -111,6 +113,50 @@ fn write(
     writeln!(story, "\nModule, secrets hidden\n{}", indent(module))
 }
 
+/// How one profile was read.
+fn write_reading(story: &mut String, profile: Profile, reading: &Reading) -> fmt::Result {
+    let when = if reading.fresh { "" } else { ", earlier" };
+    writeln!(story, "\nProfile {}{when}", profile.as_str())?;
+    if let Some(bytes) = reading.body_bytes {
+        let kind = reading.content_type.as_deref().unwrap_or("no content type");
+        writeln!(story, "  body      {bytes} bytes as sent, {kind}")?;
+    } else {
+        writeln!(story, "  body      none")?;
+    }
+    if reading.supported == Some(false) {
+        writeln!(story, "  the target does not have it")?;
+    }
+    if let Some(duration) = reading.duration {
+        writeln!(story, "  took      {}", Seconds(duration))?;
+    }
+    if let Some(truncated) = reading.truncated {
+        let answer = if truncated { "yes" } else { "no" };
+        writeln!(story, "  cut short {answer}")?;
+    }
+    if let Some(damage) = reading.damage {
+        writeln!(story, "  damaged   {damage} records left out")?;
+    }
+    if let Some(read_at) = reading.read_at {
+        let at = humantime::format_rfc3339_millis(read_at);
+        writeln!(story, "  read at   {at}")?;
+    }
+    if let (Some(reason), Some(problem)) = (reading.failure, &reading.problem) {
+        writeln!(story, "  problem   {reason}: {problem}")?;
+    }
+    Ok(())
+}
+
+/// Why the detailed profile was not asked for, as a sentence's end.
+fn why(skip: Skip) -> &'static str {
+    match skip {
+        Skip::Off => "detail.mode is off",
+        Skip::Interval => "the last one is more recent than detail.min_interval, or than what it was backed off to",
+        Skip::Budget => {
+            "detail.max_frames, the time left, or another expensive request did not allow it"
+        }
+    }
+}
+
 /// Seconds with microseconds.
 struct Seconds(Duration);
 
@@ -133,24 +179,31 @@ mod tests {
 
     use super::*;
     use crate::decode::DecodeError;
-    use crate::probe::{Phases, ProbeError, ProfileFetch, test_report};
+    use crate::probe::{Phases, ProbeError, test_outcome, test_report};
 
     fn outcome() -> ProbeOutcome {
+        let told = test_outcome("http://a:1", Ok(test_report()));
         ProbeOutcome {
-            target: "http://a:1".to_owned(),
-            module: "default".to_owned(),
-            started: SystemTime::UNIX_EPOCH,
-            duration: Duration::from_millis(250),
             phases: Phases {
                 connect: Some(Duration::from_micros(180)),
                 ..Phases::default()
             },
-            goroutine: ProfileFetch {
+            goroutine: Reading {
                 content_type: Some("text/html".to_owned()),
                 body_bytes: Some(99),
-                ..ProfileFetch::default()
+                damage: Some(3),
+                ..told.goroutine
             },
-            result: Ok(test_report()),
+            others: vec![(
+                Profile::Leak,
+                Reading {
+                    supported: Some(false),
+                    ..Reading::default()
+                },
+            )],
+            detail_skipped: Some(Skip::Budget),
+            restarted: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1)),
+            ..told
         }
     }
 
@@ -177,7 +230,11 @@ mod tests {
                 "  succeeded\n",
                 "  connect    0.000180 s\n",
                 "  tls        did not happen\n",
-                "  body      99 bytes as sent, text/html\n",
+                "\nProfile goroutine\n  body      99 bytes as sent, text/html\n",
+                "  damaged   3 records left out\n",
+                "\nProfile goroutineleak, earlier\n  body      none\n  the target does not have it\n",
+                "\nProfile goroutine_detail not asked for: detail.max_frames",
+                "\nRestart of the target noticed 1970-01-01T00:00:01.000Z\n",
                 "  encoding  protobuf\n",
                 "  100 goroutines in 3 groups\n",
                 "  2 have series of their own, 1 are folded with 5 goroutines\n",
@@ -190,14 +247,13 @@ mod tests {
 
     #[test]
     fn a_failure_is_told() {
-        let mut failed = outcome();
-        failed.goroutine = ProfileFetch::default();
-        failed.result = Err(ProbeError::Decode(DecodeError::TooLarge { limit: 7 }));
+        let error = ProbeError::Decode(DecodeError::TooLarge { limit: 7 });
         check(
-            &failed,
+            &test_outcome("http://a:1", Err(error)),
             &[
                 "  failed    too_large: more than 7 bytes after inflation\n",
                 "  body      none\n",
+                "  problem   too_large: more than 7 bytes",
             ],
         );
         let mut cut = test_report();
@@ -207,7 +263,7 @@ mod tests {
                 result: Ok(cut),
                 ..outcome()
             },
-            &["  failed    decode: the profile was cut", "  cut short yes"],
+            &["  failed    decode: the profile was cut"],
         );
     }
 }

@@ -9,7 +9,7 @@ use hyper::body::Body as _;
 
 use super::answer;
 use super::request::{ModuleSet, RequestError, budget, echo};
-use super::run::run;
+use super::run::{Admission, Asked, run};
 use super::state::App;
 use crate::config::StaticTarget;
 use crate::expose::Exposition;
@@ -49,13 +49,25 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
             Err(error) => return error.into_response(),
         }
     }
-    let probes = jobs
+    let wanted: Vec<Asked> = jobs
         .iter()
-        .map(|(target, modules, budget)| run(&app, &live, &target.target, modules, *budget, None));
+        .map(|(target, modules, budget)| Asked {
+            app: Arc::clone(&app),
+            live: Arc::clone(&live),
+            target: target.target.clone(),
+            modules: modules.clone(),
+            budget: *budget,
+        })
+        .collect();
+    let probes = wanted
+        .iter()
+        .map(|asked| run(asked, || Some(Admission::Waits)));
     let outcomes = join_all(probes).await;
     let mut exposition = Exposition::default();
     for ((target, _, _), outcome) in jobs.iter().zip(&outcomes) {
-        exposition.probe(&labels(target), outcome);
+        if let Some(outcome) = outcome {
+            exposition.probe(&labels(target), outcome);
+        }
     }
     match exposition.render() {
         Ok(text) => answer::exposition(request.headers(), text),

@@ -171,7 +171,11 @@ impl Collector {
             wait_reasons: [0; WaitReason::ALL.len()],
             longest_waits: [None; WaitReason::ALL.len()],
             waited: [[0; WAITED_MINUTES.len()]; WaitReason::ALL.len()],
-            leaked: self.leaked,
+            leaked: if summary.leaked_only {
+                Some(self.total)
+            } else {
+                Some(self.leaked).filter(|&marked| marked > 0)
+            },
             groups: Vec::with_capacity(self.groups.len()),
             unlisted: self.unlisted,
             watches: self

@@ -6,6 +6,7 @@
 mod collector;
 mod focus;
 mod interner;
+mod learnt;
 mod series;
 mod stacks;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 pub use collector::Collector;
 pub use focus::Focused;
+pub use learnt::{Leaks, Origins, Waits};
 pub use series::{Memory, Selection, SeriesLimits, select, steady};
 pub use stacks::Stacks;
 
@@ -117,8 +119,8 @@ pub struct Tally {
     pub longest_waits: [Option<Duration>; WaitReason::ALL.len()],
     /// Goroutines that waited at least [`WAITED_MINUTES`], by wait reason, same orders; cumulative.
     pub waited: [[u64; WAITED_MINUTES.len()]; WaitReason::ALL.len()],
-    /// Proven leaked, whole target.
-    pub leaked: u64,
+    /// Proven leaked, whole target; `None` where nothing in the profile tells.
+    pub leaked: Option<u64>,
     /// Largest first, ties by id.
     pub groups: Vec<Group>,
     /// Goroutines of no group in `groups`, since there were too many groups or names to keep.
@@ -129,6 +131,14 @@ pub struct Tally {
     pub labels: Vec<(Arc<str>, Arc<str>, u64)>,
     /// The highest goroutine id met.
     pub highest_id: Option<u64>,
+}
+
+impl Tally {
+    /// Whether every goroutine was counted: nothing cut short, no record left out.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.summary.truncated && self.summary.damage == 0
+    }
 }
 
 #[cfg(test)]

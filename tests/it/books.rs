@@ -48,7 +48,7 @@ pub(crate) fn whole(body: &[u8]) -> Result<Tally, DecodeError> {
 pub(crate) fn as_expected(tally: &Tally) -> Expected {
     let mut found = Expected {
         total: tally.total,
-        leaked: tally.leaked,
+        leaked: tally.leaked.unwrap_or(0),
         ..Expected::default()
     };
     for group in &tally.groups {
@@ -71,7 +71,7 @@ pub(crate) fn check_books(tally: &Tally) {
     let listed: u64 = tally.groups.iter().map(|group| group.goroutines).sum();
     assert_eq!(listed + tally.unlisted, tally.total);
     assert_eq!(tally.wait_reasons.iter().sum::<u64>(), tally.total);
-    assert!(tally.leaked <= tally.total);
+    assert!(tally.leaked.unwrap_or(0) <= tally.total);
     for (reason, waited) in tally.wait_reasons.iter().zip(&tally.waited) {
         assert!(waited.first() <= Some(reason) && waited.is_sorted_by(|a, b| a >= b));
     }

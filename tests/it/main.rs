@@ -12,6 +12,7 @@
 
 mod bad_targets;
 mod books;
+mod budgets;
 mod captures;
 mod certificates;
 mod commands;

@@ -288,7 +288,7 @@ fn tally_of(seen: &[Seen], unlisted: u64) -> Tally {
         wait_reasons: [0; WaitReason::ALL.len()],
         longest_waits: [None; WaitReason::ALL.len()],
         waited: [[0; WAITED_MINUTES.len()]; WaitReason::ALL.len()],
-        leaked: 0,
+        leaked: None,
         groups,
         unlisted,
         watches: Vec::new(),

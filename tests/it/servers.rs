@@ -57,6 +57,34 @@ impl Server {
         Self::asked(move |stream| send(&stream, &bytes))
     }
 
+    /// Answers each request by its path and query.
+    pub(crate) fn by_path(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::start(move |stream, seen| {
+            let Some(lines) = head(&stream) else { return };
+            seen.asked.fetch_add(1, Ordering::SeqCst);
+            let path = lines.first().and_then(|line| line.split(' ').nth(1));
+            send(&stream, &answer(path.unwrap_or_default()));
+        })
+    }
+
+    /// Answers as the program did that was recorded in this folder of tests/data; what was not recorded is answered as Go
+    /// answers for a profile it does not have.
+    pub(crate) fn recorded(folder: &str) -> Self {
+        let folder = repository("tests/data").join(folder);
+        Self::by_path(move |path| {
+            let file = match path.strip_prefix("/debug/pprof/") {
+                Some("goroutine") => "goroutine.debug0.pb.gz",
+                Some("goroutine?debug=2") => "goroutine.debug2.txt",
+                Some("goroutineleak") => "goroutineleak.debug0.pb.gz",
+                Some("block") => "block.pb.gz",
+                Some("mutex") => "mutex.pb.gz",
+                Some("threadcreate") => "threadcreate.pb.gz",
+                _ => "",
+            };
+            std::fs::read(folder.join(file)).map_or_else(|_| unknown_profile(), |body| ok(&body))
+        })
+    }
+
     /// A target that is well.
     pub(crate) fn healthy() -> Self {
         Self::answering(ok(&profile()))
@@ -175,6 +203,15 @@ pub(crate) fn until_closed(mut stream: &TcpStream) {
 /// An answer of status 200 that says how long it is.
 pub(crate) fn ok(body: &[u8]) -> Vec<u8> {
     answer("200 OK", "Content-Type: application/octet-stream\r\n", body)
+}
+
+/// What Go answers for a profile it does not have.
+pub(crate) fn unknown_profile() -> Vec<u8> {
+    answer(
+        "404 Not Found",
+        "Content-Type: text/plain; charset=utf-8\r\nX-Go-Pprof: 1\r\n",
+        b"Unknown profile\n",
+    )
 }
 
 /// An answer; `headers` end each with a line end.

@@ -145,10 +145,11 @@ fn warnings(tally: &Tally) -> Vec<String> {
             "debug=1 hides why {count} goroutines wait; debug=0 and debug=2 tell."
         ));
     }
-    if tally.leaked > 0 && !tally.summary.leaked_only {
+    let leaked = tally.leaked.unwrap_or(0);
+    if leaked > 0 && !tally.summary.leaked_only {
         warnings.push(format!(
             "{} goroutines are proven leaked.",
-            grouped(tally.leaked)
+            grouped(leaked)
         ));
     }
     warnings

@@ -1,5 +1,9 @@
 //! What is refused, what is bounded, and what ends early.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
+
 use super::*;
 
 #[tokio::test]
@@ -89,9 +93,9 @@ async fn too_many_probes_at_once_are_503() {
         let first = exporter.get(&uri);
         let second = async {
             assert_eq!(next(&mut tells).await, "asked");
-            exporter.get(&uri).await
+            exporter.get("/probe?target=127.0.0.1:1").await
         };
-        // The first never ends; the second is answered at once.
+        // The first never ends; the second, which is another probe, is answered at once.
         let answer = tokio::select! { _ = first => panic!("answered"), answer = second => answer };
         answer.is(StatusCode::SERVICE_UNAVAILABLE, "too many probes");
         assert_eq!(answer.headers["retry-after"], "1");
@@ -108,6 +112,55 @@ async fn too_many_probes_at_once_are_503() {
     )
     .await;
     check("probes: { total: 1 }", options()).await;
+}
+
+#[tokio::test]
+async fn who_asks_for_the_same_waits_for_it_and_needs_no_place() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (opened, asked) = (Arc::clone(&gate), Arc::new(AtomicUsize::new(0)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let counted = Arc::clone(&asked);
+    let answer = get(async move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        drop(opened.acquire().await);
+        PROFILE
+    });
+    let app = Router::new().route("/debug/pprof/goroutine", answer);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+
+    let only_one = ServeOptions {
+        max_requests: 1,
+        ..options()
+    };
+    let exporter = Exporter::with(
+        "modules: { default: { timeout: 1m, detail: { mode: off } } }",
+        only_one,
+    );
+    let uri = format!("/probe?target={address}");
+    let crowd = join_all((0..200).map(|_| exporter.get(&uri)));
+    let open = async {
+        exporter
+            .until("goroutine_exporter_probes_coalesced_total 199")
+            .await;
+        gate.add_permits(1);
+    };
+    let (answers, ()) = tokio::join!(crowd, open);
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    let first = answers[0].text();
+    for answer in &answers {
+        assert_eq!(answer.status, StatusCode::OK);
+        answer.has("goroutine_probe_success 1");
+        assert_eq!(answer.text(), first, "another look than the first");
+    }
+    let read = r#"goroutine_profile_timestamp_seconds{profile="goroutine"} "#;
+    assert!(first.contains(read), "{first}");
+    exporter
+        .until(r#"goroutine_exporter_probes_total{module="default",result="success"} 1"#)
+        .await;
+    // Nothing was kept: who asks now gets a look of its own.
+    exporter.get(&uri).await.has("goroutine_probe_success 1");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]

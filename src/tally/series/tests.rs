@@ -51,7 +51,7 @@ fn tally(groups: &[(&str, u64)]) -> Tally {
         wait_reasons: [0; WaitReason::ALL.len()],
         longest_waits: [None; WaitReason::ALL.len()],
         waited: [[0; WAITED_MINUTES.len()]; WaitReason::ALL.len()],
-        leaked: 0,
+        leaked: None,
         groups,
         unlisted: 0,
         watches: Vec::new(),

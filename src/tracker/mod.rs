@@ -1,29 +1,24 @@
 //! What is remembered of each target from one probe to the next, within bounds. Losing any of it does no harm,
 //! and all of it is lost on restart.
 
+mod identity;
+mod state;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::failure::FailureReason;
-use crate::tally::Memory;
+pub use identity::{Cumulative, Identity, Sighting};
+pub use state::{Attempt, Kept, Lore, TargetState, View};
 
-/// Who is remembered: the same target under other modules is classified by other rules.
+/// Who is remembered: a process, as far as its address tells. Modules share what is known of it, above all when it was
+/// asked for what costs it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TrackKey {
     /// The target, as it prints.
     pub target: String,
-    /// The modules, joined by a comma.
-    pub module: String,
-}
-
-/// What is remembered of one target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TargetState {
-    /// Which groups have series, and for how long.
-    pub memory: Memory,
-    /// Why its last probe failed; `None` when it succeeded, and before the first one.
-    pub failure: Option<FailureReason>,
+    /// Where its profiles are: behind another path may be another process.
+    pub path: String,
 }
 
 /// Bounds on what is remembered.
@@ -154,7 +149,7 @@ mod tests {
     fn key(target: &str) -> TrackKey {
         TrackKey {
             target: target.to_owned(),
-            module: "default".to_owned(),
+            path: "/debug/pprof".to_owned(),
         }
     }
 
@@ -175,11 +170,11 @@ mod tests {
         let first = tracker.state(key("a"), now);
         assert!(Arc::ptr_eq(&first, &tracker.state(key("a"), now)));
         assert!(!Arc::ptr_eq(&first, &tracker.state(key("b"), now)));
-        let module = TrackKey {
-            module: "other".to_owned(),
+        let elsewhere = TrackKey {
+            path: "/other".to_owned(),
             ..key("a")
         };
-        assert!(!Arc::ptr_eq(&first, &tracker.state(module, now)));
+        assert!(!Arc::ptr_eq(&first, &tracker.state(elsewhere, now)));
         assert_eq!(tracker.count(now), 3);
     }
 

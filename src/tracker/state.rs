@@ -1,0 +1,218 @@
+//! What is remembered of one target.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::identity::Identity;
+use crate::budget::Ledger;
+use crate::classify::ClassifySpec;
+use crate::failure::FailureReason;
+use crate::reading::Reading;
+use crate::tally::{ContentionMemory, Leaks, Memory, Origins, Waits};
+
+/// Modules, and ways to classify, that are told apart for one target; the least recently used is forgotten.
+const MAX_VIEWS: usize = 8;
+
+/// How many intervals a result is repeated for.
+const REPEATED_INTERVALS: u32 = 2;
+
+/// What is remembered of one target, whichever modules look at it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TargetState {
+    /// When it was asked for what costs it, and what that came to.
+    pub ledger: Ledger,
+    /// Which process it is.
+    pub identity: Identity,
+    views: Vec<(String, View)>,
+    lore: Vec<(ClassifySpec, Lore)>,
+}
+
+/// What is remembered for one module, or set of modules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Which groups have series, and for how long.
+    pub memory: Memory,
+    /// Which places of contention have series.
+    pub block: ContentionMemory,
+    /// The same of mutexes.
+    pub mutex: ContentionMemory,
+    /// Why the last probe failed; `None` when it succeeded, and before the first one.
+    pub failure: Option<FailureReason>,
+}
+
+/// What expensive profiles told, in the groups that one way to classify makes. Modules that classify alike share it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lore {
+    /// How long goroutines wait.
+    pub waits: Option<Kept<Waits>>,
+    /// Which were marked leaked in that profile.
+    pub marks: Option<Kept<Leaks>>,
+    /// Which are proven leaked.
+    pub leaks: Option<Kept<Leaks>>,
+    /// Who started them.
+    pub origins: Origins,
+    /// How the detailed profile was last read.
+    pub detail_attempt: Option<Attempt>,
+    /// How the leak profile was.
+    pub leak_attempt: Option<Attempt>,
+}
+
+/// A result that is repeated for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept<T> {
+    /// It.
+    pub what: T,
+    /// When it was asked for.
+    pub asked: Instant,
+    /// When it had been read.
+    pub read_at: SystemTime,
+}
+
+/// How an expensive profile was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it was asked for.
+    pub asked: Instant,
+    /// How it went.
+    pub reading: Reading,
+}
+
+impl TargetState {
+    /// What is remembered for the modules of this label.
+    pub fn view(&mut self, label: &str) -> &mut View {
+        entry(&mut self.views, |known| known == label, || label.to_owned())
+    }
+
+    /// What was told to this way to classify.
+    pub fn lore(&mut self, classify: &ClassifySpec) -> &mut Lore {
+        entry(
+            &mut self.lore,
+            |known| known == classify,
+            || classify.clone(),
+        )
+    }
+
+    /// Forgets what was learnt of the process before this one: its groups, who started them, what it did not have.
+    /// Which requests it was sent, and that its probes failed, stays.
+    pub fn restarted(&mut self, at: SystemTime) {
+        self.identity.restarted(at);
+        self.ledger.restarted();
+        self.lore.clear();
+        for (_, view) in &mut self.views {
+            view.memory = Memory::default();
+            view.block = ContentionMemory::default();
+            view.mutex = ContentionMemory::default();
+        }
+    }
+}
+
+impl<T> Kept<T> {
+    /// It, while it is not older than two intervals.
+    #[must_use]
+    pub fn current(&self, now: Instant, interval: Duration) -> Option<&Self> {
+        is_current(self.asked, now, interval).then_some(self)
+    }
+}
+
+impl Attempt {
+    /// It, while it is not older than two intervals.
+    #[must_use]
+    pub fn current(&self, now: Instant, interval: Duration) -> Option<&Self> {
+        is_current(self.asked, now, interval).then_some(self)
+    }
+}
+
+fn is_current(asked: Instant, now: Instant, interval: Duration) -> bool {
+    now.saturating_duration_since(asked) <= interval.saturating_mul(REPEATED_INTERVALS)
+}
+
+/// The entry that matches, the most recently used last; a new one takes the place of the oldest when there is no room.
+fn entry<K, V: Default>(
+    entries: &mut Vec<(K, V)>,
+    matches: impl Fn(&K) -> bool,
+    key: impl FnOnce() -> K,
+) -> &mut V {
+    let found = entries.iter().position(|(known, _)| matches(known));
+    let used = match found {
+        Some(at) => entries.remove(at),
+        None => {
+            if entries.len() >= MAX_VIEWS {
+                entries.remove(0);
+            }
+            (key(), V::default())
+        }
+    };
+    &mut entries.push_mut(used).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_have_views_of_their_own_and_share_what_is_classified_alike() {
+        let mut state = TargetState::default();
+        state.view("a").failure = Some(FailureReason::Dns);
+        assert_eq!(state.view("b").failure, None);
+        assert_eq!(state.view("a").failure, Some(FailureReason::Dns));
+        let other = ClassifySpec {
+            plumbing: vec!["x".to_owned()],
+            ..ClassifySpec::default()
+        };
+        state.lore(&ClassifySpec::default()).detail_attempt = Some(Attempt {
+            asked: Instant::now(),
+            reading: Reading::default(),
+        });
+        assert_eq!(state.lore(&other).detail_attempt, None);
+        assert!(
+            state
+                .lore(&ClassifySpec::default())
+                .detail_attempt
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn the_least_recently_used_view_goes_first() {
+        let mut state = TargetState::default();
+        for n in 0..MAX_VIEWS {
+            state.view(&n.to_string()).failure = Some(FailureReason::Dns);
+        }
+        state.view("0");
+        state.view("more");
+        assert_eq!(state.views.len(), MAX_VIEWS);
+        assert!(state.view("0").failure.is_some());
+        assert!(state.view("1").failure.is_none());
+    }
+
+    #[test]
+    fn a_restart_forgets_what_was_learnt() {
+        let mut state = TargetState::default();
+        let now = Instant::now();
+        state.ledger.missing(now);
+        state.view("a").failure = Some(FailureReason::Dns);
+        state.lore(&ClassifySpec::default()).leak_attempt = Some(Attempt {
+            asked: now,
+            reading: Reading::default(),
+        });
+        let at = SystemTime::UNIX_EPOCH;
+        state.restarted(at);
+        assert_eq!(state.identity.noticed(), Some(at));
+        assert!(!state.ledger.is_missing());
+        assert_eq!(state.lore(&ClassifySpec::default()), &Lore::default());
+        assert_eq!(state.view("a").failure, Some(FailureReason::Dns));
+    }
+
+    #[test]
+    fn results_are_repeated_for_two_intervals() {
+        let now = Instant::now();
+        let kept = Kept {
+            what: (),
+            asked: now,
+            read_at: SystemTime::UNIX_EPOCH,
+        };
+        let minute = Duration::from_mins(1);
+        assert!(kept.current(now + minute * 20, minute * 10).is_some());
+        let later = now + minute * 20 + Duration::from_nanos(1);
+        assert!(kept.current(later, minute * 10).is_none());
+    }
+}
