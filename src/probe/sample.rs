@@ -36,6 +36,7 @@ pub(crate) fn test_report() -> ProbeReport {
             declared_total: None,
             truncated: false,
             damage: 0,
+            process: None,
         },
         total: 100,
         wait_reasons,
@@ -50,6 +51,7 @@ pub(crate) fn test_report() -> ProbeReport {
             (Arc::from("route"), Arc::from("other"), 1),
         ],
         highest_id: None,
+        frames: 0,
     };
     ProbeReport {
         tally,

@@ -1,4 +1,4 @@
-//! From decoded goroutines to counted groups, and from groups to a bounded number of series.
+//! From decoded profiles to counted groups, and from groups to a bounded number of series.
 //!
 //! [`Collector`] takes what a decoder pushes and counts it by group in bounded memory; [`select`] chooses which
 //! groups get series of their own. The sum over the groups and the rest is the total, always.
@@ -6,6 +6,7 @@
 mod collector;
 mod focus;
 mod interner;
+mod judge;
 mod series;
 mod stacks;
 
@@ -129,6 +130,9 @@ pub struct Tally {
     pub labels: Vec<(Arc<str>, Arc<str>, u64)>,
     /// The highest goroutine id met.
     pub highest_id: Option<u64>,
+    /// Calls on all stacks together, which is what a dump of every goroutine has to walk while the world stands
+    /// still. Stacks whose root is cut count for as many calls as Go keeps at most, or more.
+    pub frames: u64,
 }
 
 #[cfg(test)]
