@@ -1,23 +1,31 @@
 //! From decoded profiles to counted groups, and from groups to a bounded number of series.
 //!
 //! [`Collector`] takes what a decoder pushes and counts it by group in bounded memory; [`select`] chooses which
-//! groups get series of their own. The sum over the groups and the rest is the total, always.
+//! groups get series of their own. The sum over the groups and the rest is the total, always. [`ContentionCollector`]
+//! and [`select_contention`] do the same for waits that are over, and [`Threads`] counts threads.
 
 mod collector;
+mod contention;
 mod focus;
 mod interner;
 mod judge;
 mod series;
 mod stacks;
+mod threads;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use collector::Collector;
+pub use contention::{
+    Contention, ContentionCollector, ContentionMemory, ContentionPlace, ContentionSelection,
+    select_contention,
+};
 pub use focus::Focused;
 pub use series::{Memory, Selection, SeriesLimits, select, steady};
 pub use stacks::Stacks;
+pub use threads::Threads;
 
 use crate::classify::names::fingerprint;
 use crate::classify::{Origin, WaitReason};
