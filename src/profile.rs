@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-/// How a goroutine profile was written.
+/// How a profile was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encoding {
     /// `profile.proto`, what `/debug/pprof/goroutine` answers by default (`debug=0`).
@@ -87,12 +87,15 @@ pub struct Stack<'a> {
     pub root_cut: bool,
 }
 
-/// What a dump says of `count` goroutines that share a stack.
+/// What a profile says of what it counts at one stack: goroutines, threads, or waits that are over (contention).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts<'a> {
-    /// How many goroutines.
+    /// How many.
     pub count: u64,
-    /// The runtime's words for why it waits, without suffixes (`chan receive`); `debug=2` only.
+    /// How long they waited, all together; 0 but for contention.
+    pub delay_nanoseconds: u64,
+    /// The runtime's words for why it waits, without suffixes (`chan receive`); `debug=2`, and `debug=3` of
+    /// CockroachDB's Go.
     pub wait_reason: Option<&'a [u8]>,
     /// Whole minutes waited, rounded down, counted by Go from the first garbage collection that saw the
     /// goroutine blocked; absent below one minute or where not reported.
@@ -103,7 +106,7 @@ pub struct Facts<'a> {
     pub not_started: bool,
     /// The `go` statement that made it; `debug=2` only.
     pub created_by: Option<FrameId>,
-    /// The goroutine's number; `debug=2` only.
+    /// The goroutine's number; as `wait_reason`.
     pub id: Option<u64>,
     /// pprof labels, unescaped; empty unless [`Sink::wants_labels`].
     pub labels: &'a [(&'a [u8], &'a [u8])],
@@ -123,8 +126,8 @@ pub trait Sink {
     /// full.
     fn stack(&mut self, stack: Stack<'_>) -> StackId;
 
-    /// Takes goroutines of one stack: `stack` is what [`Sink::stack`] returned.
-    fn goroutines(&mut self, stack: StackId, facts: &Facts<'_>);
+    /// Takes what was counted at one stack: `stack` is what [`Sink::stack`] returned. The same stack may come again.
+    fn count(&mut self, stack: StackId, facts: &Facts<'_>);
 
     /// Says at the end which functions stood behind the hidden addresses `id`, leaf first: symbols of the
     /// runtime such as `runtime.gopark`. Not called for what could not be found out.
@@ -144,4 +147,7 @@ pub struct Summary {
     pub truncated: bool,
     /// Records that could not be read and were left out.
     pub damage: u64,
+    /// Which process wrote it: the same number from the same process, another one from any other, as far as its
+    /// mappings tell. A protobuf only; comparable within one run of the exporter.
+    pub process: Option<u64>,
 }

@@ -429,9 +429,7 @@ mod tests {
         let check = |profile: &str, bytes: u64, errors: u64| {
             has(
                 &metrics,
-                &format!(
-                    "goroutine_exporter_fetched_bytes_total{{profile=\"{profile}\"}} {bytes}"
-                ),
+                &format!("goroutine_exporter_fetched_bytes_total{{profile=\"{profile}\"}} {bytes}"),
             );
             has(
                 &metrics,

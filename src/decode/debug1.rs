@@ -99,6 +99,7 @@ impl Debug1 {
             declared_total: reader.declared_total,
             truncated: reader.truncated || missing,
             damage: reader.damage,
+            process: None,
         })
     }
 }
@@ -197,7 +198,7 @@ impl Reader {
         self.counted = self.counted.saturating_add(count);
         // Only the address of the function that goroutines return to: nothing has run yet.
         let not_started = lines.iter().all(u8::is_ascii_whitespace);
-        sink.goroutines(
+        sink.count(
             stack,
             &Facts {
                 count,

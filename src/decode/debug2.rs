@@ -91,6 +91,7 @@ impl Debug2 {
             declared_total: None,
             truncated: reader.truncated || bytes == GO_CUT_BYTES,
             damage: reader.damage,
+            process: None,
         })
     }
 }
@@ -166,10 +167,11 @@ impl Reader {
                     .zip(self.label_text.get(value.clone()))
             })
             .collect();
-        sink.goroutines(
+        sink.count(
             stack,
             &Facts {
                 count: 1,
+                delay_nanoseconds: 0,
                 wait_reason: Some(header.wait_reason),
                 waited_minutes: header.minutes,
                 leaked: header.leaked,

@@ -1,4 +1,4 @@
-//! Bytes of a goroutine profile in, goroutines pushed into a [`Sink`].
+//! Bytes of a profile in, goroutines, contentions or threads pushed into a [`Sink`].
 //!
 //! The encoding is recognised from the bytes: gzip, protobuf (`debug=0`), counted text (`debug=1`), a block a
 //! goroutine (`debug=2`, panics, SIGQUIT, logs that hold such a dump). Text is read as a stream in bounded memory;
@@ -50,12 +50,23 @@ pub struct Limits {
     pub inflated_bytes: u64,
 }
 
-/// Why a body is no goroutine profile that can be counted.
+/// What a profile is to count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// Goroutines: `goroutine` and `goroutineleak`, in every encoding.
+    Goroutines,
+    /// Waits for locks and channels since the program was started: `block` and `mutex`, as a protobuf.
+    Contention,
+    /// Threads of the operating system: `threadcreate`, as a protobuf.
+    Threads,
+}
+
+/// Why a body is no profile that can be counted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// Neither protobuf nor text of a goroutine profile.
-    #[error("this is no goroutine profile: {found}")]
+    /// Not the kind of profile that is wanted.
+    #[error("this is not the profile expected: {found}")]
     NotPprof {
         /// What was found in its place.
         found: &'static str,
@@ -76,12 +87,26 @@ pub enum DecodeError {
     },
 }
 
-/// Reads a whole body. Cost: one pass over text; a protobuf is read twice and held once, inflated.
+/// Reads a whole body of a goroutine profile. Cost: one pass over text; a protobuf is read twice and held once,
+/// inflated.
 ///
 /// # Errors
 /// When the body is no goroutine profile, is larger than allowed, or is damaged beyond counting.
 pub fn decode<S: Sink>(body: &[u8], limits: &Limits, sink: &mut S) -> Result<Summary, DecodeError> {
-    let mut decoder = Decoder::new(limits);
+    decode_as(Wanted::Goroutines, body, limits, sink)
+}
+
+/// Reads a whole body of the kind wanted. Cost as [`decode`].
+///
+/// # Errors
+/// When the body is no such profile, is larger than allowed, or is damaged beyond counting.
+pub fn decode_as<S: Sink>(
+    wanted: Wanted,
+    body: &[u8],
+    limits: &Limits,
+    sink: &mut S,
+) -> Result<Summary, DecodeError> {
+    let mut decoder = Decoder::wanting(wanted, limits);
     decoder.push(body, sink)?;
     decoder.finish(sink)
 }
@@ -89,6 +114,7 @@ pub fn decode<S: Sink>(body: &[u8], limits: &Limits, sink: &mut S) -> Result<Sum
 /// Reads a body piece by piece; the pieces may end anywhere.
 #[derive(Debug)]
 pub struct Decoder {
+    wanted: Wanted,
     limits: Limits,
     state: State,
 }
@@ -103,12 +129,29 @@ enum State {
 }
 
 impl Decoder {
-    /// One that has seen nothing yet.
+    /// One for goroutines that has seen nothing yet.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
+        Self::wanting(Wanted::Goroutines, limits)
+    }
+
+    /// The same for a profile of another kind.
+    #[must_use]
+    pub fn wanting(wanted: Wanted, limits: &Limits) -> Self {
         Self {
+            wanted,
             limits: *limits,
             state: State::Sniffing(Vec::new()),
+        }
+    }
+
+    /// The bytes of the body that are held whole: of a compressed one and of a protobuf all that were pushed, of text
+    /// none once it is recognised.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        match &self.state {
+            State::Sniffing(kept) | State::Gzip(kept) | State::Protobuf(kept) => proto::len(kept),
+            State::Debug1(_) | State::Debug2(_) => 0,
         }
     }
 
@@ -116,7 +159,7 @@ impl Decoder {
     /// [`Decoder::finish`], so the caller bounds how many of their bytes it pushes.
     ///
     /// # Errors
-    /// When a protobuf grows past the limit.
+    /// When a protobuf grows past the limit, or text comes where only a protobuf is read.
     pub fn push<S: Sink>(&mut self, piece: &[u8], sink: &mut S) -> Result<(), DecodeError> {
         match &mut self.state {
             State::Sniffing(head) => {
@@ -161,8 +204,8 @@ impl Decoder {
             State::Sniffing(_) => Err(DecodeError::NotPprof {
                 found: "an empty body",
             }),
-            State::Gzip(body) => inflate(&body, self.limits, sink),
-            State::Protobuf(body) => proto::decode(&body, sink),
+            State::Gzip(body) => inflate(self.wanted, &body, self.limits, sink),
+            State::Protobuf(body) => proto::decode(self.wanted, &body, sink),
             State::Debug1(text) => text.finish(sink),
             State::Debug2(text) => text.finish(sink),
         }
@@ -197,6 +240,11 @@ impl Decoder {
             [] => return Ok(()),
             _ if first.starts_with(GZIP_MAGIC) => State::Gzip(Vec::new()),
             _ if is_binary(first) => State::Protobuf(Vec::new()),
+            _ if self.wanted != Wanted::Goroutines => {
+                return Err(DecodeError::NotPprof {
+                    found: "text, while of this profile only the protobuf form is read",
+                });
+            }
             _ if debug1::is_debug1(first) => State::Debug1(Box::default()),
             _ => State::Debug2(Box::default()),
         };
@@ -205,8 +253,13 @@ impl Decoder {
 }
 
 /// Inflates a gzip body a piece at a time into a decoder of what is inside.
-fn inflate<S: Sink>(body: &[u8], limits: Limits, sink: &mut S) -> Result<Summary, DecodeError> {
-    let mut inner = Decoder::new(&limits);
+fn inflate<S: Sink>(
+    wanted: Wanted,
+    body: &[u8],
+    limits: Limits,
+    sink: &mut S,
+) -> Result<Summary, DecodeError> {
+    let mut inner = Decoder::wanting(wanted, &limits);
     let end = gzip::inflate(body, limits.inflated_bytes, |piece| {
         inner.push(piece, sink)?;
         inner.refuse_gzip()

@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use super::{Limits, decode};
 use crate::profile::{Facts, FrameId, FrameText, HiddenId, Leaf, Sink, Stack, StackId, Summary};
 
-/// What was pushed, as lines a test can compare: `count reason minutes | leaf < ... < root | created by`.
+/// What was pushed, as lines a test can compare: `count reason minutes delay | leaf < ... < root | created by`.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     frames: Vec<String>,
     stacks: Vec<String>,
     pub(crate) goroutines: Vec<String>,
     pub(crate) total: u64,
+    /// The numbers of goroutines, as far as they were told.
+    pub(crate) ids: Vec<u64>,
     pub(crate) revealed: BTreeMap<u16, String>,
 }
 
@@ -66,13 +68,16 @@ impl Sink for Recorder {
         StackId(u32::try_from(self.stacks.len() - 1).unwrap())
     }
 
-    fn goroutines(&mut self, stack: StackId, facts: &Facts<'_>) {
+    fn count(&mut self, stack: StackId, facts: &Facts<'_>) {
         let mut line = facts.count.to_string();
         if let Some(reason) = facts.wait_reason {
             line += &format!(" [{}]", String::from_utf8_lossy(reason));
         }
         if let Some(minutes) = facts.waited_minutes {
             line += &format!(" {minutes}m");
+        }
+        if facts.delay_nanoseconds > 0 {
+            line += &format!(" {}ns", facts.delay_nanoseconds);
         }
         for (mark, set) in [
             (" leaked", facts.leaked),
@@ -91,7 +96,8 @@ impl Sink for Recorder {
                 String::from_utf8_lossy(value)
             );
         }
-        self.total += facts.count;
+        self.total = self.total.saturating_add(facts.count);
+        self.ids.extend(facts.id);
         self.goroutines.push(line);
     }
 

@@ -7,7 +7,7 @@ use crate::profile::Encoding;
 const DEBUG1: &str = "goroutine profile: total 2\n2 @ 0x10 0x20\n#\t0x1f\tmain.a+0x1\t/a.go:1\n\n";
 const DEBUG2: &str = "goroutine 1 [select]:\nmain.a()\n\t/a.go:1 +0x1\n";
 
-fn gzip(content: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(content: &[u8]) -> Vec<u8> {
     let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     writer.write_all(content).unwrap();
     writer.finish().unwrap()
@@ -64,7 +64,7 @@ fn what_is_no_profile_is_told_by_what_it_is() {
         &[
             0x0a, 0x04, 0x08, 0x01, 0x10, 0x02, 0x32, 0x00, 0x32, 0x03, b'c', b'p', b'u',
         ],
-        "counts no goroutines",
+        "a profile of the processor",
     );
 }
 

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::decode::DecodeError;
-use crate::probe::{
-    Phases, ProbeError, ProbeReport, test_outcome, test_report as report,
-};
+use crate::probe::{Phases, ProbeError, ProbeReport, test_outcome, test_report as report};
 use crate::tally::{Contention, ContentionPlace, ContentionSelection};
 
 fn outcome(result: Result<ProbeReport, ProbeError>) -> ProbeOutcome {
@@ -26,8 +24,7 @@ fn outcome(result: Result<ProbeReport, ProbeError>) -> ProbeOutcome {
             duration: Some(Duration::from_millis(200)),
             truncated: Some(false),
             damage: Some(0),
-            read_at: (!failed)
-                .then(|| SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_500)),
+            read_at: (!failed).then(|| SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_500)),
             ..told.goroutine
         },
         ..told

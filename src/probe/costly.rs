@@ -216,13 +216,7 @@ impl Running<'_> {
     }
 
     /// Remembers what was told, unless a part is missing of which nobody knows how large it was.
-    fn keep(
-        &self,
-        what: Expensive,
-        read: &Tally,
-        read_at: SystemTime,
-        state: &Mutex<TargetState>,
-    ) {
+    fn keep(&self, what: Expensive, read: &Tally, read_at: SystemTime, state: &Mutex<TargetState>) {
         if read.summary.truncated {
             return;
         }

@@ -111,12 +111,9 @@ mod tests {
 
     const PROTOBUF: &[u8] = include_bytes!("../../tests/data/go1.26.6/goroutine.debug0.pb.gz");
     const TEXT: &[u8] = include_bytes!("../../tests/data/go1.26.6/goroutine.debug1.txt");
-    const LEAKY: &[u8] =
-        include_bytes!("../../tests/data/go1.27.3/goroutine.debug0.pb.gz");
-    const LEAKS: &[u8] =
-        include_bytes!("../../tests/data/go1.27.3/goroutineleak.debug0.pb.gz");
-    const MARKED: &[u8] =
-        include_bytes!("../../tests/data/go1.27.3/goroutineleak.debug2.txt");
+    const LEAKY: &[u8] = include_bytes!("../../tests/data/go1.27.3/goroutine.debug0.pb.gz");
+    const LEAKS: &[u8] = include_bytes!("../../tests/data/go1.27.3/goroutineleak.debug0.pb.gz");
+    const MARKED: &[u8] = include_bytes!("../../tests/data/go1.27.3/goroutineleak.debug2.txt");
 
     fn tally(body: &[u8]) -> Tally {
         count(body, &Module::default()).tally.unwrap()
@@ -223,7 +220,11 @@ mod tests {
                 include_bytes!("../../tests/data/go1.27.3-2min/goroutine.debug0.pb.gz");
             let mut cheap = tally(cheap);
             choose(&mut cheap, &module, "m", &state, Instant::now());
-            cheap.groups.iter().filter_map(|group| group.longest_wait).max()
+            cheap
+                .groups
+                .iter()
+                .filter_map(|group| group.longest_wait)
+                .max()
         };
         let two_minutes = Some(Duration::from_mins(2));
         assert_eq!(longest(19, DetailMode::Auto), two_minutes);

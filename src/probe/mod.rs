@@ -127,7 +127,12 @@ async fn run(
         Some(place) => place,
         None => in_time(deadline, job.gate.wait(), Waited::Place).await?,
     };
-    let turn = in_time(deadline, job.gate.turn(&job.target.to_string()), Waited::Turn).await?;
+    let turn = in_time(
+        deadline,
+        job.gate.turn(&job.target.to_string()),
+        Waited::Turn,
+    )
+    .await?;
     let mut running = Running {
         job,
         deadline,
@@ -250,7 +255,9 @@ fn recognise(sighting: Sighting, state: &Mutex<TargetState>, at: SystemTime) {
 /// The other profiles of a module when there is no goroutine profile to judge them by.
 fn unasked(module: &Module, reason: FailureReason) -> Vec<(Profile, Reading)> {
     let cheap = [Profile::Block, Profile::Mutex, Profile::Threads];
-    let wanted = cheap.iter().filter(|profile| module.profiles.contains(profile));
+    let wanted = cheap
+        .iter()
+        .filter(|profile| module.profiles.contains(profile));
     let unread = wanted.map(|profile| {
         let mut reading = Reading::default();
         let problem = "not asked for, since the goroutine profile could not be read";

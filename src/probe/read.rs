@@ -1,6 +1,5 @@
 //! Reads one profile of the target, and takes note of how that went.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::time::timeout_at;
@@ -8,7 +7,6 @@ use tokio::time::timeout_at;
 use super::gate::{Place, Turn};
 use super::{Phases, ProbeError, ProbeJob, Waited};
 use crate::config::Profile;
-use crate::decode::DecodeError;
 use crate::fetch::{self, Answer, FetchError, Request};
 use crate::reading::Reading;
 

@@ -38,6 +38,7 @@ pub(crate) fn test_report() -> ProbeReport {
             declared_total: None,
             truncated: false,
             damage: 0,
+            process: None,
         },
         total: 100,
         wait_reasons,
@@ -52,6 +53,7 @@ pub(crate) fn test_report() -> ProbeReport {
             (Arc::from("route"), Arc::from("other"), 1),
         ],
         highest_id: None,
+        frames: 0,
     };
     ProbeReport {
         tally,
@@ -67,10 +69,7 @@ pub(crate) fn test_report() -> ProbeReport {
 }
 
 /// A probe of `target` that came to this.
-pub(crate) fn test_outcome(
-    target: &str,
-    result: Result<ProbeReport, ProbeError>,
-) -> ProbeOutcome {
+pub(crate) fn test_outcome(target: &str, result: Result<ProbeReport, ProbeError>) -> ProbeOutcome {
     let mut goroutine = Reading {
         fresh: true,
         ..Reading::default()

@@ -150,7 +150,9 @@ fn write_reading(story: &mut String, profile: Profile, reading: &Reading) -> fmt
 fn why(skip: Skip) -> &'static str {
     match skip {
         Skip::Off => "detail.mode is off",
-        Skip::Interval => "the last one is more recent than detail.min_interval, or than what it was backed off to",
+        Skip::Interval => {
+            "the last one is more recent than detail.min_interval, or than what it was backed off to"
+        }
         Skip::Budget => {
             "detail.max_frames, the time left, or another expensive request did not allow it"
         }

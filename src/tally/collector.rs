@@ -12,17 +12,14 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::interner::{Frames, NameId, Names};
+use super::interner::{NameId, Names};
+use super::judge::{Judge, Judged, Kept};
 use super::{Group, GroupId, Place, Tally, WAITED_MINUTES};
-use crate::classify::{
-    FrameClass, NO_STACK, NOT_STARTED, Origin, Rules, Wait, WaitReason, names, stated,
-};
+use crate::classify::{NOT_STARTED, Origin, Rules, Wait, WaitReason, names, stated};
 use crate::profile::{Facts, FrameId, FrameText, HiddenId, Sink, Stack, StackId, Summary};
 
-/// The most distinct stacks that are judged once and remembered; further ones are judged each time.
-const MAX_STACKS: usize = 1 << 15;
 /// The most groups kept apart; goroutines of further ones are counted in [`Tally::unlisted`].
-const MAX_GROUPS: usize = 1 << 14;
+pub(super) const MAX_GROUPS: usize = 1 << 14;
 /// The most locations, entries and creators kept for one group, among which the most frequent one is found.
 const MAX_ALTERNATIVES: usize = 32;
 /// The most values of one pprof label kept apart; the rest is value `other`.
@@ -34,13 +31,8 @@ const MAX_LABEL_BYTES: usize = 512;
 /// distinct frames, and some hundred bytes a group; the number of goroutines does not matter.
 #[derive(Debug)]
 pub struct Collector {
-    rules: Rules,
-    frames: Frames,
-    names: Names,
-    stacks: Vec<KnownStack>,
-    transient: KnownStack,
-    /// Stands for frames that are not kept.
-    overflow: FrameClass,
+    judge: Judge,
+    stacks: Kept<KnownStack>,
     groups: Vec<Counted>,
     index: HashTable<u32>,
     hasher: RandomState,
@@ -51,17 +43,13 @@ pub struct Collector {
     watches: Vec<u64>,
     labels: Vec<BTreeMap<Arc<str>, u64>>,
     highest_id: Option<u64>,
+    depths: u64,
 }
 
 /// What was made of a stack.
 #[derive(Clone, Copy, Debug)]
 struct KnownStack {
-    wait: Wait,
-    blocking: Option<FrameId>,
-    app: Option<FrameId>,
-    entry: Option<FrameId>,
-    origin: Origin,
-    watches: u32,
+    judged: Judged,
     /// Where the goroutines of this stack were counted last: they nearly always go there again.
     last: Option<(Key, u32)>,
 }
@@ -135,19 +123,11 @@ impl Collector {
     #[must_use]
     pub fn new(rules: &Rules) -> Self {
         Self {
-            frames: Frames::new(),
-            names: Names::new(),
-            stacks: Vec::new(),
-            transient: KnownStack {
-                wait: Wait::Known(WaitReason::Unknown),
-                blocking: None,
-                app: None,
-                entry: None,
-                origin: Origin::Stdlib,
-                watches: 0,
+            judge: Judge::new(rules),
+            stacks: Kept::new(KnownStack {
+                judged: Judged::NOTHING,
                 last: None,
-            },
-            overflow: rules.frame(b"", b""),
+            }),
             groups: Vec::new(),
             index: HashTable::new(),
             hasher: RandomState::default(),
@@ -158,7 +138,7 @@ impl Collector {
             watches: vec![0; rules.watches().len()],
             labels: vec![BTreeMap::new(); rules.labels().len()],
             highest_id: None,
-            rules: rules.clone(),
+            depths: 0,
         }
     }
 
@@ -179,6 +159,7 @@ impl Collector {
             groups: Vec::with_capacity(self.groups.len()),
             unlisted: self.unlisted,
             watches: self
+                .judge
                 .rules
                 .watches()
                 .iter()
@@ -187,6 +168,7 @@ impl Collector {
                 .collect(),
             labels: Vec::new(),
             highest_id: self.highest_id,
+            frames: self.depths,
         };
         for group in self.merged() {
             let reason = group.reason(&self.hidden);
@@ -214,7 +196,7 @@ impl Collector {
         tally
             .groups
             .sort_unstable_by_key(|group| (Reverse(group.goroutines), group.id));
-        for (key, values) in self.rules.labels().iter().zip(&self.labels) {
+        for (key, values) in self.judge.rules.labels().iter().zip(&self.labels) {
             let key: Arc<str> = names::cut_middle(key).into();
             tally.labels.extend(
                 values
@@ -252,7 +234,7 @@ impl Collector {
         wait_reason: WaitReason,
         longest_wait: Option<Duration>,
     ) -> Group {
-        let (frames, names) = (&mut self.frames, &mut self.names);
+        let (frames, names) = (&mut self.judge.frames, &mut self.judge.names);
         let blocking_frame = names.get(group.key.blocking);
         let app_frame = names.get(group.key.app);
         let located = group.located.by_frequency(|frame| {
@@ -292,33 +274,24 @@ impl Collector {
         }
     }
 
-    fn count(&mut self, stack: &KnownStack, facts: &Facts<'_>) -> Option<(Key, u32)> {
-        let wait = match (facts.wait_reason.map(stated), stack.wait) {
-            (Some(WaitReason::Semacquire), Wait::Stated(told)) => Pending::Known(told),
-            (Some(reason), _) | (None, Wait::Known(reason)) => Pending::Known(reason),
-            (None, Wait::Hidden(id)) => Pending::Hidden(id),
-            (None, Wait::Stated(_)) => Pending::Known(WaitReason::Unknown),
+    /// The group that goroutines belong to; nothing where there are too many groups or names.
+    fn group(&mut self, stack: &KnownStack, facts: &Facts<'_>) -> Option<(Key, u32)> {
+        // What frames tell they tell in every encoding, so it goes before words.
+        let wait = match (stack.judged.wait, facts.wait_reason.map(stated)) {
+            (Wait::Stated(told), Some(WaitReason::Semacquire)) => Pending::Known(told),
+            (Wait::Known(reason), _) | (_, Some(reason)) => Pending::Known(reason),
+            (Wait::Hidden(id), None) => Pending::Hidden(id),
+            (Wait::Stated(_), None) => Pending::Known(WaitReason::Unknown),
         };
-        let name = |names: &mut Names,
-                    frames: &mut Frames,
-                    frame: Option<FrameId>,
-                    otherwise: &str| match frame {
-            Some(frame) => frames.name(frame, names),
-            None => Some(names.intern(otherwise)),
-        };
-        let (names, frames) = (&mut self.names, &mut self.frames);
         let (blocking, app) = if facts.not_started {
-            (Some(names.intern(NOT_STARTED)), Some(Names::EMPTY))
+            (self.judge.names.intern(NOT_STARTED), Names::EMPTY)
         } else {
-            (
-                name(names, frames, stack.blocking, NO_STACK),
-                name(names, frames, stack.app, ""),
-            )
+            self.judge.labels(&stack.judged)?
         };
         let key = Key {
             wait,
-            blocking: blocking?,
-            app: app?,
+            blocking,
+            app,
         };
         if let Some((known, at)) = stack.last
             && known == key
@@ -353,7 +326,7 @@ impl Collector {
     }
 
     fn count_labels(&mut self, facts: &Facts<'_>) {
-        for (key, values) in self.rules.labels().iter().zip(&mut self.labels) {
+        for (key, values) in self.judge.rules.labels().iter().zip(&mut self.labels) {
             for (_, value) in facts
                 .labels
                 .iter()
@@ -377,81 +350,47 @@ impl Sink for Collector {
     }
 
     fn frame(&mut self, frame: FrameText<'_>) -> FrameId {
-        self.frames.intern(frame, &self.rules)
+        self.judge.frame(frame)
     }
 
     fn stack(&mut self, stack: Stack<'_>) -> StackId {
-        let (frames, overflow) = (&self.frames, self.overflow);
-        let class_at = |at: usize| {
-            stack
-                .frames
-                .get(at)
-                .and_then(|&id| frames.class(id))
-                .unwrap_or(overflow)
-        };
-        let class = self.rules.stack(stack.leaf, stack.frames.len(), class_at);
-        let frame = |at: Option<usize>| at.and_then(|at| stack.frames.get(at)).copied();
-        let known = KnownStack {
-            wait: class.wait,
-            blocking: frame(class.blocking),
-            app: frame(class.app),
-            entry: if stack.root_cut {
-                None
-            } else {
-                frame(class.entry)
-            },
-            origin: class
-                .blocking
-                .map_or(Origin::Stdlib, |at| class_at(at).origin()),
-            watches: class.watches,
+        self.stacks.keep(KnownStack {
+            judged: self.judge.stack(stack),
             last: None,
-        };
-        match u32::try_from(self.stacks.len()) {
-            Ok(at) if self.stacks.len() < MAX_STACKS => {
-                self.stacks.push(known);
-                StackId(at)
-            }
-            _ => {
-                self.transient = known;
-                StackId::TRANSIENT
-            }
-        }
+        })
     }
 
-    fn goroutines(&mut self, stack: StackId, facts: &Facts<'_>) {
-        let known = usize::try_from(stack.0)
-            .ok()
-            .and_then(|at| self.stacks.get(at));
-        let known = *known.unwrap_or(&self.transient);
+    fn count(&mut self, stack: StackId, facts: &Facts<'_>) {
+        let known = self.stacks.get(stack);
         self.total = self.total.saturating_add(facts.count);
+        let depths = known.judged.depth.saturating_mul(facts.count);
+        self.depths = self.depths.saturating_add(depths);
         if facts.leaked {
             self.leaked = self.leaked.saturating_add(facts.count);
         }
         self.highest_id = self.highest_id.max(facts.id);
         for (bit, count) in self.watches.iter_mut().enumerate() {
-            if known.watches & (1 << bit) != 0 {
+            if known.judged.watches & (1 << bit) != 0 {
                 *count = count.saturating_add(facts.count);
             }
         }
         if !self.labels.is_empty() {
             self.count_labels(facts);
         }
-        let counted = self.count(&known, facts);
-        if let Some(entry) = usize::try_from(stack.0)
-            .ok()
-            .and_then(|at| self.stacks.get_mut(at))
-        {
-            entry.last = counted;
+        let counted = self.group(&known, facts);
+        if let Some(kept) = self.stacks.get_mut(stack) {
+            kept.last = counted;
         }
         let at = counted.and_then(|(_, at)| usize::try_from(at).ok());
         match at.and_then(|at| self.groups.get_mut(at)) {
-            Some(group) => group.add(&known, facts),
+            Some(group) => group.add(&known.judged, facts),
             None => self.unlisted = self.unlisted.saturating_add(facts.count),
         }
     }
 
     fn reveal(&mut self, id: HiddenId, functions: &[&str]) {
-        self.hidden.insert(id.0, self.rules.revealed(functions));
+        self.hidden
+            .insert(id.0, self.judge.rules.revealed(functions));
     }
 }
 
@@ -477,7 +416,7 @@ impl Counted {
         }
     }
 
-    fn add(&mut self, stack: &KnownStack, facts: &Facts<'_>) {
+    fn add(&mut self, stack: &Judged, facts: &Facts<'_>) {
         self.goroutines = self.goroutines.saturating_add(facts.count);
         if facts.leaked {
             self.leaked = self.leaked.saturating_add(facts.count);
@@ -493,7 +432,7 @@ impl Counted {
             self.entries.add(stack.entry, facts.count);
             self.origin = self.origin.min(stack.origin);
         }
-        if facts.wait_reason.is_some() {
+        if matches!(stack.wait, Wait::Stated(_)) {
             self.creators.add(facts.created_by, facts.count);
         }
     }

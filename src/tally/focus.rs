@@ -77,13 +77,13 @@ impl<S: Sink> Sink for Focused<S> {
         id
     }
 
-    fn goroutines(&mut self, stack: StackId, facts: &Facts<'_>) {
+    fn count(&mut self, stack: StackId, facts: &Facts<'_>) {
         let known = usize::try_from(stack.0)
             .ok()
             .and_then(|at| self.stacks.get(at))
             .copied();
         if known.unwrap_or(self.transient) {
-            self.inner.goroutines(stack, facts);
+            self.inner.count(stack, facts);
         }
     }
 

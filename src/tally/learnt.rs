@@ -191,10 +191,7 @@ mod tests {
         assert_eq!((known.leaked, later.leaked), (1, Some(1)));
         assert_eq!(known.created_by.as_deref(), Some("main.start"));
         assert_eq!(&*known.entry, "main.a");
-        assert_eq!(
-            later.waited[WaitReason::ChanReceive.index()],
-            [1, 1, 0, 0]
-        );
+        assert_eq!(later.waited[WaitReason::ChanReceive.index()], [1, 1, 0, 0]);
         let new = named(&later, "main.new");
         assert_eq!((new.longest_wait, new.leaked), (None, 0));
         assert_eq!(new.created_by, None);
@@ -218,7 +215,9 @@ mod tests {
 
     #[test]
     fn what_is_learnt_is_bounded_and_the_newest_stays() {
-        let names: Vec<String> = (0..MAX_REMEMBERED + 9).map(|n| format!("main.f{n}")).collect();
+        let names: Vec<String> = (0..MAX_REMEMBERED + 9)
+            .map(|n| format!("main.f{n}"))
+            .collect();
         let many: Vec<_> = names
             .iter()
             .map(|name| (name.as_str(), "select, 2 minutes", "main.start"))

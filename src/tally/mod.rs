@@ -1,24 +1,33 @@
-//! From decoded goroutines to counted groups, and from groups to a bounded number of series.
+//! From decoded profiles to counted groups, and from groups to a bounded number of series.
 //!
 //! [`Collector`] takes what a decoder pushes and counts it by group in bounded memory; [`select`] chooses which
-//! groups get series of their own. The sum over the groups and the rest is the total, always.
+//! groups get series of their own. The sum over the groups and the rest is the total, always. [`ContentionCollector`]
+//! and [`select_contention`] do the same for waits that are over, and [`Threads`] counts threads.
 
 mod collector;
+mod contention;
 mod focus;
 mod interner;
+mod judge;
 mod learnt;
 mod series;
 mod stacks;
+mod threads;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use collector::Collector;
+pub use contention::{
+    Contention, ContentionCollector, ContentionMemory, ContentionPlace, ContentionSelection,
+    select_contention,
+};
 pub use focus::Focused;
 pub use learnt::{Leaks, Origins, Waits};
 pub use series::{Memory, Selection, SeriesLimits, select, steady};
 pub use stacks::Stacks;
+pub use threads::Threads;
 
 use crate::classify::names::fingerprint;
 use crate::classify::{Origin, WaitReason};
@@ -131,6 +140,9 @@ pub struct Tally {
     pub labels: Vec<(Arc<str>, Arc<str>, u64)>,
     /// The highest goroutine id met.
     pub highest_id: Option<u64>,
+    /// Calls on all stacks together, which is what a dump of every goroutine has to walk while the world stands
+    /// still. Stacks whose root is cut count for as many calls as Go keeps at most, or more.
+    pub frames: u64,
 }
 
 impl Tally {

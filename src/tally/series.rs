@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::{Group, GroupId, Tally};
 
 /// How far below the last place a group may fall before it counts as out.
-const SLACK: usize = 5;
+pub(super) const SLACK: usize = 5;
 /// How many probes in a row a group must be out before it loses its series.
 const PATIENCE: u8 = 3;
 /// A group of fewer goroutines must be in for two probes before it gets a series.

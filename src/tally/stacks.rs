@@ -104,7 +104,7 @@ impl Sink for Stacks {
         StackId(next)
     }
 
-    fn goroutines(&mut self, stack: StackId, facts: &Facts<'_>) {
+    fn count(&mut self, stack: StackId, facts: &Facts<'_>) {
         let kept = usize::try_from(stack.0)
             .ok()
             .and_then(|at| self.stacks.get_mut(at));

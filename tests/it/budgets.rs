@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use goroutine_exporter::config::Config;
-use goroutine_exporter::decode::messages::{
-    Function, Line, Location, Profile, Sample, ValueType,
-};
+use goroutine_exporter::decode::messages::{Function, Line, Location, Profile, Sample, ValueType};
 use goroutine_exporter::expose::expose;
 use goroutine_exporter::fetch::Fetcher;
 use goroutine_exporter::policy::{Defaults, Policy};
@@ -210,7 +208,9 @@ async fn an_hour_of_scrapes_asks_for_what_costs_within_its_budget() {
         assert_eq!(group.label("created_by"), "main.serve", "{second}");
         assert_eq!(group.label("line"), "19");
         let read = metrics.value(timestamp, &detail);
-        let waited = metrics.all("goroutine_group_longest_wait_seconds", &[]).next();
+        let waited = metrics
+            .all("goroutine_group_longest_wait_seconds", &[])
+            .next();
         // Told for two intervals after it was read, with the time when it was.
         let told = match second {
             0..600 => Some(0.0),
@@ -252,5 +252,9 @@ async fn an_hour_of_scrapes_asks_for_what_costs_within_its_budget() {
             assert!(pair[1].0 - pair[0].0 >= 600, "{asked:?}");
         }
     }
-    assert!(details.iter().all(|(second, _)| leaks.iter().all(|(other, _)| other != second)));
+    assert!(
+        details
+            .iter()
+            .all(|(second, _)| leaks.iter().all(|(other, _)| other != second))
+    );
 }

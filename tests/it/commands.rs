@@ -111,7 +111,7 @@ fn inspect_says_what_is_wrong() {
     check("/no/such/file", b"", "/no/such/file: No such file");
     check("/", b"", "/: ");
     check("-", b"", "an empty body");
-    check("-", b"<html>hello</html>", "no goroutine profile");
+    check("-", b"<html>hello</html>", "not the profile expected");
     check(&nobody().to_string(), b"", "connection refused");
     let login = crate::servers::answer("401 Unauthorized", "", b"who are you?");
     let server = Server::answering(login);

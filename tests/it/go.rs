@@ -6,6 +6,11 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use goroutine_exporter::classify::Rules;
+use goroutine_exporter::decode::decode;
+use goroutine_exporter::tally::Collector;
+
+use crate::captures::LIMITS;
 use crate::http::{Answer, Metrics, ask, get};
 use crate::programs::{Exporter, Program, repository, run, skip, until};
 
@@ -339,5 +344,35 @@ fn a_growing_leak_is_seen_with_its_line() {
         assert!(line.contains("<-"), "line {line:?} does not send");
         let ratio = metrics.value("goroutine_largest_group_ratio", &[]).unwrap();
         assert!(ratio > 0.9, "{ratio}");
+    }
+}
+
+/// The process that wrote the profile, as the decoder tells it.
+fn process(program: &GoProgram) -> u64 {
+    let body = get(program.address(), "/debug/pprof/goroutine").body;
+    let mut collector = Collector::new(&Rules::default());
+    let summary = decode(&body, &LIMITS, &mut collector).unwrap();
+    summary.process.expect("a protobuf has its mappings")
+}
+
+#[test]
+fn a_restart_is_another_process() {
+    for version in [OLD, NEW] {
+        let mut seen = BTreeSet::new();
+        for start in 1..=3 {
+            let Some(leaky) = GoProgram::start(version, "leaky", &[]) else {
+                return;
+            };
+            let first = process(&leaky);
+            // What the program does in between makes no difference.
+            ask(leaky.address(), "POST", "/leak?n=50", &[]).is(200, "");
+            assert_eq!(process(&leaky), first);
+            seen.insert(first);
+            assert_eq!(
+                seen.len(),
+                start,
+                "Go {version}: one number for two processes"
+            );
+        }
     }
 }

@@ -283,6 +283,7 @@ fn tally_of(seen: &[Seen], unlisted: u64) -> Tally {
             declared_total: None,
             truncated: false,
             damage: 0,
+            process: None,
         },
         total: groups.iter().map(|group| group.goroutines).sum::<u64>() + unlisted,
         wait_reasons: [0; WaitReason::ALL.len()],
@@ -294,6 +295,7 @@ fn tally_of(seen: &[Seen], unlisted: u64) -> Tally {
         watches: Vec::new(),
         labels: Vec::new(),
         highest_id: None,
+        frames: 0,
     }
 }
 

@@ -147,10 +147,7 @@ fn warnings(tally: &Tally) -> Vec<String> {
     }
     let leaked = tally.leaked.unwrap_or(0);
     if leaked > 0 && !tally.summary.leaked_only {
-        warnings.push(format!(
-            "{} goroutines are proven leaked.",
-            grouped(leaked)
-        ));
+        warnings.push(format!("{} goroutines are proven leaked.", grouped(leaked)));
     }
     warnings
 }

@@ -1,6 +1,10 @@
+mod debug3;
+mod kinds;
+mod process;
+
 use super::*;
 use crate::decode::recorder::Recorder;
-use crate::decode::{Limits, messages};
+use crate::decode::{Limits, MAX_FRAMES, messages};
 use messages::{Function, Label, Line, Location, Profile, Sample, ValueType};
 use prost::Message as _;
 
@@ -205,8 +209,13 @@ fn the_column_is_that_of_goroutines() {
     );
     let (_, leaks) = Recorder::read(&kinds(&[b"goroutineleak"]));
     assert!(leaks.unwrap().leaked_only);
-    for other in [&[&b"inuse_space"[..]][..], &[b"samples", b"cpu"], &[]] {
-        refused(&kinds(other), "counts no goroutines");
+    for (other, words) in [
+        (&[&b"alloc_objects"[..], b"inuse_space"][..], "of the heap"),
+        (&[b"samples", b"cpu"], "of the processor"),
+        (&[b"wishes"], "counts no goroutines"),
+        (&[], "counts no goroutines"),
+    ] {
+        refused(&kinds(other), words);
     }
     // More columns than values.
     let many = [&[&b"x"[..]; 3][..], &[b"goroutine"]].concat();
@@ -357,7 +366,7 @@ fn stacks_are_bounded_however_short_they_are_written() {
 
 #[test]
 fn tables_are_bounded_however_short_their_entries_are_written() {
-    let decode = |bytes: &[u8]| decode(bytes, &mut Recorder::default());
+    let decode = |bytes: &[u8]| decode(Wanted::Goroutines, bytes, &mut Recorder::default());
     let profile = with(|profile| profile.sample = vec![sample(&[1], &[1])]);
     for (entry, limit) in [
         (&[0x32, 0][..], MAX_STRINGS),

@@ -1,6 +1,7 @@
 use super::*;
-use crate::classify::ClassifySpec;
+use crate::classify::{ClassifySpec, NO_STACK};
 use crate::profile::{Encoding, Leaf};
+use crate::tally::judge::MAX_STACKS;
 
 const SUMMARY: Summary = Summary {
     encoding: Encoding::Debug2,
@@ -8,10 +9,12 @@ const SUMMARY: Summary = Summary {
     declared_total: None,
     truncated: false,
     damage: 0,
+    process: None,
 };
 
 const ONE: Facts<'_> = Facts {
     count: 1,
+    delay_nanoseconds: 0,
     wait_reason: Some(b"select"),
     waited_minutes: None,
     leaked: false,
@@ -48,7 +51,7 @@ fn stack(collector: &mut Collector, leaf: Leaf, calls: &[&str]) -> StackId {
 
 fn add_one(collector: &mut Collector, calls: &[&str], facts: &Facts<'_>) {
     let stack = stack(collector, Leaf::Stated, calls);
-    collector.goroutines(stack, facts);
+    collector.count(stack, facts);
 }
 
 fn finish(collector: Collector) -> Tally {
@@ -124,14 +127,14 @@ fn hidden_waits_become_what_is_revealed_and_join_their_group() {
     };
     for id in [0, 1, 2] {
         let stack = stack(&mut counts, hidden(id), &["main.a"]);
-        counts.goroutines(stack, &facts);
+        counts.count(stack, &facts);
     }
     let complete = stack(
         &mut counts,
         Leaf::Complete,
         &["runtime.gopark", "runtime.chanrecv", "main.a"],
     );
-    counts.goroutines(complete, &facts);
+    counts.count(complete, &facts);
     counts.reveal(HiddenId(0), &["runtime.gopark", "runtime.chanrecv"]);
     counts.reveal(HiddenId(1), &["runtime.gopark", "runtime.chanrecv"]);
     let tally = finish(counts);
@@ -185,7 +188,7 @@ fn the_most_frequent_place_entry_and_creator_are_shown() {
             line: u32::try_from(line).unwrap(),
         });
         let stack = stack(&mut counts, Leaf::Stated, &[call, &entry]);
-        counts.goroutines(
+        counts.count(
             stack,
             &Facts {
                 count: times,
@@ -216,7 +219,7 @@ fn goroutines_of_too_many_groups_are_counted_and_their_leaks_too() {
     }
     let tally = finish(counts);
     assert_eq!((tally.groups.len(), tally.unlisted), (MAX_GROUPS, 200));
-    assert_eq!(tally.leaked, tally.total);
+    assert_eq!(tally.leaked, Some(tally.total));
     assert_eq!(tally.wait_reasons[WaitReason::Unknown.index()], 200);
 }
 
@@ -230,7 +233,7 @@ fn stacks_beyond_the_table_are_judged_each_time() {
             &[["main.a", "main.b"][number % 2]],
         );
         assert_eq!(stack == StackId::TRANSIENT, number >= MAX_STACKS);
-        counts.goroutines(stack, &ONE);
+        counts.count(stack, &ONE);
     }
     let tally = finish(counts);
     assert_eq!((tally.groups.len(), tally.unlisted), (2, 0));
@@ -252,7 +255,7 @@ fn frames_beyond_the_table_are_counted_in_no_group() {
             leaf: Leaf::Stated,
             root_cut: false,
         });
-        counts.goroutines(stack, &ONE);
+        counts.count(stack, &ONE);
     }
     let tally = finish(counts);
     assert_eq!((tally.groups.len(), tally.unlisted), (1, 2));
@@ -265,7 +268,7 @@ fn a_path_is_made_relative_once() {
     let mut counts = collector();
     let long = format!("main.a@/{}.go:1", "z".repeat(8 << 20));
     let app = stack(&mut counts, Leaf::Stated, &[&long]);
-    counts.goroutines(app, &ONE);
+    counts.count(app, &ONE);
     for number in 0..10_000_u32 {
         let dependency = counts.frame(FrameText {
             function: format!("example.com/x.f{number}").as_bytes(),
@@ -277,7 +280,7 @@ fn a_path_is_made_relative_once() {
             leaf: Leaf::Stated,
             root_cut: false,
         });
-        counts.goroutines(stack, &ONE);
+        counts.count(stack, &ONE);
     }
     let tally = finish(counts);
     assert_eq!(tally.groups.len(), 10_001);
@@ -303,7 +306,7 @@ fn label_values_are_counted_up_to_a_number_and_a_length() {
     values.extend((0..30).map(|number: u32| number.to_string().into_bytes()));
     for value in &values {
         let labels = [(&b"tenant"[..], value.as_slice()), (b"user", b"secret")];
-        counts.goroutines(
+        counts.count(
             stack,
             &Facts {
                 labels: &labels,
@@ -371,4 +374,56 @@ fn a_goroutine_that_never_ran_has_no_frames() {
         .collect();
     shown.sort_unstable();
     assert_eq!(shown, [(NO_STACK, "", ""), (NOT_STARTED, "", "")]);
+}
+
+#[test]
+fn what_a_dump_has_to_walk_is_never_too_low() {
+    let mut counts = collector();
+    let mut add = |depth: usize, root_cut, count| {
+        let frames = vec![
+            counts.frame(FrameText {
+                function: b"main.a",
+                file: b"",
+                line: 0,
+            });
+            depth
+        ];
+        let stack = counts.stack(Stack {
+            frames: &frames,
+            leaf: Leaf::Complete,
+            root_cut,
+        });
+        counts.count(stack, &Facts { count, ..ONE });
+        counts.depths
+    };
+    assert_eq!(add(3, false, 10), 30);
+    // Nothing to walk still costs a look.
+    assert_eq!(add(0, false, 2), 32);
+    // Go kept 32 calls or 128 of it; how many there are nobody knows.
+    assert_eq!(add(32, true, 1), 32 + 128);
+    assert_eq!(add(128, true, 1), 32 + 2 * 128);
+    assert_eq!(add(200, true, 1), 32 + 2 * 128 + 200);
+    assert_eq!(add(3, false, u64::MAX / 2), u64::MAX, "it saturates");
+    assert_eq!(counts.finish(SUMMARY).frames, u64::MAX);
+}
+
+#[test]
+fn frames_tell_before_words_and_only_text_tells_creators() {
+    let mut counts = collector();
+    let complete = stack(
+        &mut counts,
+        Leaf::Complete,
+        &["runtime.gopark", "runtime.chanrecv", "main.a"],
+    );
+    let facts = Facts {
+        wait_reason: Some(b"select"),
+        ..ONE
+    };
+    counts.count(complete, &facts);
+    let tally = finish(counts);
+    let [group] = &tally.groups[..] else {
+        panic!("{:?}", tally.groups);
+    };
+    assert_eq!(group.wait_reason, WaitReason::ChanReceive);
+    assert_eq!(group.created_by, None);
 }

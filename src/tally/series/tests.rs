@@ -46,6 +46,7 @@ fn tally(groups: &[(&str, u64)]) -> Tally {
             declared_total: None,
             truncated: false,
             damage: 0,
+            process: None,
         },
         total: groups.iter().map(|group| group.goroutines).sum(),
         wait_reasons: [0; WaitReason::ALL.len()],
@@ -57,6 +58,7 @@ fn tally(groups: &[(&str, u64)]) -> Tally {
         watches: Vec::new(),
         labels: Vec::with_capacity(waits),
         highest_id: None,
+        frames: 0,
     }
 }
 

@@ -1,0 +1,52 @@
+//! Values by ids that Go hands out from 1 on.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+/// A vector where the ids are dense, a map where somebody else wrote them.
+#[derive(Debug)]
+pub(super) struct Numbered<T> {
+    dense: Vec<Option<T>>,
+    sparse: HashMap<u64, T, RandomState>,
+    bound: usize,
+}
+
+impl<T: Copy> Default for Numbered<T> {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
+}
+
+impl<T: Copy> Numbered<T> {
+    pub(super) fn with_capacity(entries: usize) -> Self {
+        let bound = entries.saturating_mul(2).saturating_add(16);
+        Self {
+            dense: Vec::with_capacity(entries.saturating_add(1)),
+            sparse: HashMap::default(),
+            bound,
+        }
+    }
+
+    pub(super) fn insert(&mut self, id: u64, value: T) {
+        match usize::try_from(id).ok().filter(|&at| at < self.bound) {
+            Some(at) => {
+                if at >= self.dense.len() {
+                    self.dense.resize(at + 1, None);
+                }
+                if let Some(slot) = self.dense.get_mut(at) {
+                    *slot = Some(value);
+                }
+            }
+            None => {
+                self.sparse.insert(id, value);
+            }
+        }
+    }
+
+    pub(super) fn get(&self, id: u64) -> Option<T> {
+        match usize::try_from(id).ok().filter(|&at| at < self.bound) {
+            Some(at) => self.dense.get(at).copied().flatten(),
+            None => self.sparse.get(&id).copied(),
+        }
+    }
+}
