@@ -57,7 +57,10 @@ fn profile(kind: &str, goroutines: u64) -> Vec<u8> {
         r#type: text(kind),
         unit: text("count"),
     };
-    let file = text("/src/app/main.go");
+    let files = [
+        text("/usr/local/go/src/runtime/proc.go"),
+        text("/src/app/main.go"),
+    ];
     let names = [
         "runtime.gopark",
         "runtime.chanrecv",
@@ -73,7 +76,7 @@ fn profile(kind: &str, goroutines: u64) -> Vec<u8> {
         .map(|(name, id)| Function {
             id,
             name: text(name),
-            filename: file,
+            filename: files[usize::from(name.starts_with("main."))],
             ..Function::default()
         })
         .collect();
@@ -207,7 +210,7 @@ async fn an_hour_of_scrapes_asks_for_what_costs_within_its_budget() {
         // At the peak nobody asks any more who created them, and yet it is told.
         assert_eq!(group.label("created_by"), "main.serve", "{second}");
         assert_eq!(group.label("line"), "19");
-        let read = metrics.value(timestamp, &detail);
+        let read = metrics.value(timestamp, &detail).map(f64::floor);
         let waited = metrics
             .all("goroutine_group_longest_wait_seconds", &[])
             .next();

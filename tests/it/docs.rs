@@ -4,12 +4,19 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use goroutine_exporter::classify::{ClassifySpec, Rules};
+use goroutine_exporter::config::Profile;
 use goroutine_exporter::decode::{Limits, decode};
-use goroutine_exporter::expose::{self, expose_tally};
+use goroutine_exporter::expose;
+use goroutine_exporter::probe::{Contended, Phases, ProbeOutcome, ProbeReport};
+use goroutine_exporter::reading::Reading;
 use goroutine_exporter::self_metrics;
-use goroutine_exporter::tally::{Collector, Memory, SeriesLimits, select};
+use goroutine_exporter::tally::{
+    Collector, Contention, ContentionMemory, ContentionPlace, Memory, SeriesLimits, Tally, select,
+    select_contention,
+};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_goroutine_exporter");
 
@@ -162,48 +169,177 @@ fn scrape_configurations_of_readme_load_in_prometheus() {
     );
 }
 
-/// 40 + 2 N + one for each watch + 21 for each label: what README.md tells for `sample_limit`. The probe's own series
-/// that no failure can have together with groups are counted by hand: success, duration, 7 phases, 7 of the profile.
+/// A dump in which everything that can have a series has one: each wait reason in many groups, waits of more than a day,
+/// marked leaks, labels.
+fn crowded_dump() -> String {
+    let reasons = [
+        "chan receive",
+        "chan send",
+        "select",
+        "select (no cases)",
+        "sync.Mutex.Lock",
+        "sync.RWMutex.RLock",
+        "sync.RWMutex.Lock",
+        "sync.WaitGroup.Wait",
+        "sync.Cond.Wait",
+        "semacquire",
+        "sleep",
+        "IO wait",
+        "syscall",
+        "coroutine",
+        "running",
+        "GC worker (idle)",
+        "waiting for a later version of Go",
+    ];
+    let mut text = String::new();
+    let mut id = 0;
+    for (number, reason) in reasons.iter().cycle().take(17 * 20).enumerate() {
+        for state in [
+            format!("{reason}, 1500 minutes"),
+            format!("{reason} (leaked)"),
+        ] {
+            id += 1;
+            text += &format!(
+                "goroutine {id} [{state}] {{tenant: t{number}}}:\nmain.f{number}()\n\t/a/main.go:{number} +0x1\n\n"
+            );
+        }
+    }
+    text
+}
+
+/// What README.md tells for `sample_limit`, held against a probe that has everything.
 #[test]
 fn series_of_a_probe_stay_below_the_bound_of_readme() {
-    assert!(readme().contains("at most 40 + 2 × `limits.groups` series (80 by default)"));
+    let readme = readme();
+    for formula in [
+        "| the goroutine profile | 40 + 2 N |",
+        "| `detail`, unless it is off | 94 + 2 N |",
+        "| `goroutineleak` | 7, without `detail` 8 + N |",
+        "| `block`, `mutex` | 9 + 2 N each |",
+        "| `threadcreate` | 8 |",
+        "| each `watch`, each allow-listed label | 1, 21 |",
+        "214 by default",
+    ] {
+        assert!(readme.contains(formula), "no {formula:?} in README.md");
+    }
     let spec = ClassifySpec {
         labels: vec!["tenant".into()],
         watch: vec![("a".into(), "main".into()), ("b".into(), "x".into())],
         ..ClassifySpec::default()
     };
     let mut collector = Collector::new(&Rules::new(&spec).unwrap());
-    let mut text = String::from("goroutine profile: total 30000\n");
-    for place in 0..300 {
-        text += &format!(
-            "100 @ 0x{place:x}1\n# labels: {{\"tenant\":\"t{place}\"}}\n#\t0x{place:x}1\tmain.f{place}+0x1\t/a/main.go:{place}\n\n"
-        );
-    }
-    let limits = Limits {
-        inflated_bytes: 1 << 20,
-    };
-    let summary = decode(text.as_bytes(), &limits, &mut collector).unwrap();
+    let limits = Limits { inflated_bytes: 0 };
+    let dump = crowded_dump();
+    let mut summary = decode(dump.as_bytes(), &limits, &mut collector).unwrap();
+    // A probe that failed has a series more, and shows what it counted all the same.
+    summary.truncated = true;
     let tally = collector.finish(summary);
-    assert_eq!((tally.total, tally.groups.len()), (30_000, 300));
-    for groups in [1, 20, 100] {
+    let at = Some(SystemTime::UNIX_EPOCH);
+    let second = Some(Duration::from_secs(1));
+    let reading = Reading {
+        supported: Some(true),
+        body_bytes: Some(1),
+        duration: second,
+        read_at: at,
+        truncated: Some(true),
+        damage: Some(0),
+        ..Reading::default()
+    };
+    let places = (0..300)
+        .map(|number| ContentionPlace {
+            blocking_frame: format!("main.f{number}").into(),
+            app_frame: "".into(),
+            events: 1,
+            nanoseconds: 1,
+        })
+        .collect();
+    let contention = Contention {
+        events: 300,
+        nanoseconds: 300,
+        places,
+    };
+    for n in [1, 20, 100] {
         let limits = SeriesLimits {
-            groups,
+            groups: n,
             min_goroutines: 1,
             min_ratio: 0.0,
         };
-        let selection = select(&tally, &limits, &mut Memory::default());
-        let text = expose_tally(&tally, &selection).unwrap();
-        let series = text.lines().filter(|line| !line.starts_with('#')).count();
-        let of_the_probe = 16;
-        let bound = 40 + 2 * groups + 2 + 21;
-        assert!(
-            series + of_the_probe <= bound,
-            "{series} + {of_the_probe} of {bound}"
+        let contended = || {
+            let selection = select_contention(&contention, n, &mut ContentionMemory::default());
+            let contention = contention.clone();
+            Some(Contended {
+                contention,
+                selection,
+            })
+        };
+        let series = |others: &[Profile], tally: &Tally| {
+            let has = |profile| others.contains(&profile);
+            let report = ProbeReport {
+                selection: select(tally, &limits, &mut Memory::default()),
+                tally: tally.clone(),
+                block: contended().filter(|_| has(Profile::Block)),
+                mutex: contended().filter(|_| has(Profile::Mutex)),
+                threads: has(Profile::Threads).then_some(5),
+            };
+            let outcome = ProbeOutcome {
+                target: "http://a:1".to_owned(),
+                module: "default".to_owned(),
+                started: SystemTime::UNIX_EPOCH,
+                duration: Duration::from_secs(1),
+                phases: Phases {
+                    resolve: second,
+                    connect: second,
+                    tls: second,
+                    first_byte: second,
+                    transfer: second,
+                    decode: second,
+                    classify: second,
+                },
+                goroutine: reading.clone(),
+                others: others
+                    .iter()
+                    .map(|profile| (*profile, reading.clone()))
+                    .collect(),
+                detail_skipped: None,
+                restarted: at,
+                result: Ok(report),
+            };
+            let text = expose::expose(&outcome).unwrap();
+            text.lines().filter(|line| !line.starts_with('#')).count()
+        };
+        let labels = 2 + 21;
+        let mut cheap = tally.clone();
+        cheap.longest_waits = Default::default();
+        cheap.waited = Default::default();
+        cheap.leaked = None;
+        cheap.highest_id = None;
+        for group in &mut cheap.groups {
+            group.leaked = 0;
+            group.longest_wait = None;
+        }
+        assert_eq!(series(&[], &cheap), 40 + 2 * n + labels);
+        let detail = 94 + 2 * n;
+        assert_eq!(
+            series(&[Profile::Detail], &tally),
+            40 + 2 * n + detail + labels
         );
-        assert!(
-            series + of_the_probe + 6 >= bound,
-            "the bound is far too high: {series} of {bound}"
+        cheap.leaked = Some(1);
+        for group in &mut cheap.groups {
+            group.leaked = 1;
+        }
+        assert_eq!(
+            series(&[Profile::Leak], &cheap),
+            40 + 2 * n + 8 + n + labels
         );
+        let all = [
+            Profile::Detail,
+            Profile::Leak,
+            Profile::Block,
+            Profile::Mutex,
+            Profile::Threads,
+        ];
+        let further = 7 + 2 * (9 + 2 * n) + 8;
+        assert_eq!(series(&all, &tally), 40 + 2 * n + detail + further + labels);
     }
 }
 

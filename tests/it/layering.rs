@@ -49,6 +49,7 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     (
         "server",
         &[
+            "budget",
             "config",
             "decode",
             "expose",
@@ -57,6 +58,7 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
             "history",
             "policy",
             "probe",
+            "reading",
             "self_metrics",
             "tally",
             "target",

@@ -16,6 +16,7 @@ mod budgets;
 mod captures;
 mod certificates;
 mod commands;
+mod detail;
 mod docs;
 mod go;
 mod http;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), Python 3
-# and three Go toolchains. Safe to run again and again: what is there already is only named.
+# and four Go toolchains. Safe to run again and again: what is there already is only named.
 #
 #   tests/tools/install.sh
 #
@@ -16,7 +16,7 @@ set -eu
 
 repository=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 cache=${GOROUTINE_EXPORTER_CACHE:-$repository/.cache}
-go_versions='1.21.13 1.24.11 1.27.3'
+go_versions='1.21.13 1.24.11 1.26.6 1.27.3'
 missing=''
 scratch=''
 policy=''
@@ -28,6 +28,8 @@ digests() {
         8c774e2663688380605fff26227e5555a956965a75e3e1c6c38c12d0b8c467c5 ;;
     1.24.11) echo 2ab7f2d63a1a9c39e8981af733077911b882482ac5a5f38d5bc4c7c3e1ddddd2 \
         b33ef995911ae9886512f19eff0f20c8aeb33b3ac80aca4e2fd0a3441a5dcc85 ;;
+    1.26.6) echo 565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff \
+        ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8 ;;
     1.27.3) echo ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d \
         4b2509fd16aa094115a65d1987b179dc39c15a030fdcd67d61933f37637277af ;;
     esac
