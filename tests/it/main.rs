@@ -15,6 +15,7 @@ mod books;
 mod captures;
 mod certificates;
 mod commands;
+mod contention;
 mod docs;
 mod go;
 mod http;
