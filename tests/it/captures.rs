@@ -13,7 +13,7 @@ pub(crate) const LIMITS: Limits = Limits {
     inflated_bytes: 128 << 20,
 };
 
-/// One recorded process.
+/// One recorded process whose goroutines were looked at.
 #[derive(Debug)]
 pub(crate) struct Capture {
     pub name: String,
@@ -28,6 +28,7 @@ impl Capture {
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .filter(|folder| folder.join("truth.json").exists())
+            .filter(|folder| !folder.join("block.pb.gz").exists())
             .map(|folder| Self {
                 name: folder.file_name().unwrap().to_str().unwrap().to_owned(),
                 folder,

@@ -15,8 +15,8 @@ use crate::http::{Answer, Metrics, ask, get};
 use crate::programs::{Exporter, Program, repository, run, skip, until};
 
 /// The oldest and the newest Go that are read, and one between.
-const OLD: &str = "1.21.13";
-const MIDDLE: &str = "1.24.11";
+pub(crate) const OLD: &str = "1.21.13";
+pub(crate) const MIDDLE: &str = "1.24.11";
 pub(crate) const NEW: &str = "1.27.3";
 
 /// Every group has its series, however small, once it has been there twice.
@@ -66,7 +66,7 @@ fn build(version: &str, name: &str) -> Option<PathBuf> {
     let output = Command::new(repository("tests/tools/go.sh"))
         .args([version, "build", "-C", "examples/go", "-o"])
         .arg(&folder)
-        .args(["./waits", "./leaky"])
+        .args(["./waits", "./leaky", "./contention"])
         .current_dir(repository("."))
         .stdin(Stdio::null())
         .output()

@@ -16,6 +16,7 @@ mod budgets;
 mod captures;
 mod certificates;
 mod commands;
+mod contention;
 mod detail;
 mod docs;
 mod go;
