@@ -42,7 +42,7 @@ impl Reading {
     }
 
     /// Notes that it could not be read whole.
-    pub fn fail(&mut self, reason: FailureReason, problem: impl ToString) {
+    pub fn fail(&mut self, reason: FailureReason, problem: &impl ToString) {
         self.failure = Some(reason);
         self.problem = Some(problem.to_string());
     }
@@ -56,7 +56,7 @@ mod tests {
     fn what_a_target_does_not_have_is_no_failure() {
         let mut reading = Reading::default();
         assert_eq!(reading.success(), Some(true));
-        reading.fail(FailureReason::HttpStatus, "status 404");
+        reading.fail(FailureReason::HttpStatus, &"status 404");
         assert_eq!(reading.success(), Some(false));
         reading.supported = Some(false);
         assert_eq!(reading.success(), None);

@@ -77,7 +77,7 @@ fn once_in_an_interval_whatever_it_came_to() {
         };
         assert_eq!(allowed(&ledger, Duration::ZERO), Ok(()));
         ask(&mut ledger, what, now, Some(cheap));
-        let just_before = MINUTE * 10 - Duration::from_nanos(1);
+        let just_before = (MINUTE * 10).checked_sub(Duration::from_nanos(1)).unwrap();
         assert_eq!(allowed(&ledger, just_before), Err(Skip::Interval));
         assert_eq!(allowed(&ledger, MINUTE * 10), Ok(()));
     }

@@ -236,7 +236,7 @@ fn what_was_cut_short_is_no_success_but_shows_its_groups() {
         outcome.goroutine.truncated = Some(truncated);
         outcome.goroutine.damage = Some(damage);
         let error = ProbeError::Incomplete;
-        outcome.goroutine.fail(error.reason(), error);
+        outcome.goroutine.fail(error.reason(), &error);
         let text = expose(&outcome).unwrap();
         assert_valid(&text);
         has(&text, "goroutine_probe_success 0");
@@ -268,7 +268,7 @@ fn each_profile_says_how_it_was_read() {
         read_at: at(400),
         ..Reading::default()
     };
-    cut.fail(ProbeError::Incomplete.reason(), ProbeError::Incomplete);
+    cut.fail(ProbeError::Incomplete.reason(), &ProbeError::Incomplete);
     let missing = Reading {
         supported: Some(false),
         ..Reading::default()

@@ -73,7 +73,7 @@ impl Running<'_> {
                 reading.truncated = Some(read.summary.truncated);
                 reading.damage = Some(read.summary.damage);
                 if !read.is_whole() {
-                    reading.fail(ProbeError::Incomplete.reason(), ProbeError::Incomplete);
+                    reading.fail(ProbeError::Incomplete.reason(), &ProbeError::Incomplete);
                 }
                 let cost = Cost {
                     size,
@@ -93,7 +93,7 @@ impl Running<'_> {
                 if what == Expensive::Leak && reading.supported == Some(false) {
                     lock(state).ledger.missing(self.job.begun);
                 } else {
-                    reading.fail(error.reason(), error);
+                    reading.fail(error.reason(), &error);
                 }
             }
         }

@@ -58,7 +58,7 @@ impl Running<'_> {
                 (Err(error), _) => {
                     reading.read_at = None;
                     reading.supported = supported(&error);
-                    reading.fail(error.reason(), error);
+                    reading.fail(error.reason(), &error);
                 }
             }
             readings.push((profile, reading));

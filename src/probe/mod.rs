@@ -99,7 +99,7 @@ pub async fn probe(mut job: ProbeJob<'_>) -> ProbeOutcome {
     let result = run(&job, place, &mut progress).await;
     if let Err(error) = &result {
         progress.goroutine.supported = supported(error);
-        progress.goroutine.fail(error.reason(), error);
+        progress.goroutine.fail(error.reason(), &error);
         progress.goroutine.read_at = None;
         progress.others = unasked(job.module, error.reason());
     }
@@ -213,7 +213,7 @@ impl Running<'_> {
         reading.truncated = Some(tally.summary.truncated);
         reading.damage = Some(tally.summary.damage);
         if !tally.is_whole() {
-            reading.fail(ProbeError::Incomplete.reason(), ProbeError::Incomplete);
+            reading.fail(ProbeError::Incomplete.reason(), &ProbeError::Incomplete);
         }
         // Ids of a text that answers in place of the protobuf are no part of the contract.
         tally.highest_id = None;
@@ -261,7 +261,7 @@ fn unasked(module: &Module, reason: FailureReason) -> Vec<(Profile, Reading)> {
     let unread = wanted.map(|profile| {
         let mut reading = Reading::default();
         let problem = "not asked for, since the goroutine profile could not be read";
-        reading.fail(reason, problem);
+        reading.fail(reason, &problem);
         (*profile, reading)
     });
     unread.collect()

@@ -75,7 +75,7 @@ pub(crate) fn test_outcome(target: &str, result: Result<ProbeReport, ProbeError>
         ..Reading::default()
     };
     if let Err(error) = &result {
-        goroutine.fail(error.reason(), error);
+        goroutine.fail(error.reason(), &error);
     }
     ProbeOutcome {
         target: target.to_owned(),

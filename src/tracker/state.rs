@@ -132,14 +132,13 @@ fn entry<K, V: Default>(
     key: impl FnOnce() -> K,
 ) -> &mut V {
     let found = entries.iter().position(|(known, _)| matches(known));
-    let used = match found {
-        Some(at) => entries.remove(at),
-        None => {
-            if entries.len() >= MAX_VIEWS {
-                entries.remove(0);
-            }
-            (key(), V::default())
+    let used = if let Some(at) = found {
+        entries.remove(at)
+    } else {
+        if entries.len() >= MAX_VIEWS {
+            entries.remove(0);
         }
+        (key(), V::default())
     };
     &mut entries.push_mut(used).1
 }

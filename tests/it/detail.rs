@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::go::{GoProgram, NEW};
 use crate::http::{Metrics, ask, get};
 use crate::programs::{Exporter, repository, until};
-use crate::servers::{Server, ok};
+use crate::servers::{Server, ok, unknown_profile};
 
 /// The last version of Go without the leak profile.
 const WITHOUT_LEAKS: &str = "1.26.6";
@@ -170,25 +170,74 @@ fn waits_and_creators_come_from_the_detail() {
 }
 
 #[test]
-fn contention_and_threads_are_counters_and_a_gauge() {
-    let folder = "go1.27.3-contention";
-    let server = Server::recorded(folder);
-    let (_exporter, first, second) = twice(&server);
-    let truth = truth(folder);
-    for metrics in [&first, &second] {
+fn contention_and_threads_are_what_gos_own_tool_says() {
+    for folder in ["go1.27.3-contention", "go1.21.13-contention"] {
+        let recorded = repository("tests/data").join(folder);
+        let cheap = std::fs::read(repository("tests/data/go1.27.3/goroutine.debug0.pb.gz"));
+        let cheap = cheap.unwrap();
+        let server = Server::by_path(move |path| {
+            let file = match path {
+                "/debug/pprof/block" => "block.pb.gz",
+                "/debug/pprof/mutex" => "mutex.pb.gz",
+                "/debug/pprof/threadcreate" => "threadcreate.pb.gz",
+                "/debug/pprof/goroutine" => return ok(&cheap),
+                _ => return unknown_profile(),
+            };
+            ok(&std::fs::read(recorded.join(file)).unwrap())
+        });
+        let exporter = Exporter::start(EVERYTHING);
+        let metrics = exporter.probe(&server.target(), "default");
+        // What `go tool pprof -raw` said of each stack.
+        let truth = truth(folder);
+        let total = |profile: &str, key: &str| -> f64 {
+            let stacks = truth[profile].as_array().unwrap().iter();
+            stacks.map(|stack| stack[key].as_f64().unwrap()).sum()
+        };
         for profile in ["block", "mutex"] {
             metrics.is("goroutine_profile_success", &[("profile", profile)], 1.0);
-            let known = &truth[profile];
-            let events = sum(metrics, &format!("goroutine_{profile}_events_total"));
-            assert_eq!(events, known["events"].as_f64().unwrap(), "{profile}");
-            let seconds = sum(metrics, &format!("goroutine_{profile}_seconds_total"));
-            let known = known["nanoseconds"].as_f64().unwrap() / 1e9;
-            assert!(
-                (seconds - known).abs() < 1e-6,
-                "{profile}: {seconds} {known}"
+            let events = format!("goroutine_{profile}_events_total");
+            let seconds = format!("goroutine_{profile}_seconds_total");
+            assert_eq!(
+                sum(&metrics, &events),
+                total(profile, "events"),
+                "{profile}"
             );
+            let apart = sum(&metrics, &seconds) - total(profile, "nanoseconds") / 1e9;
+            assert!(apart.abs() < 1e-6, "{profile}: {apart}");
+            let mut places = 0;
+            for stack in truth[profile].as_array().unwrap() {
+                // Places with one stack each; their function is the first of the program.
+                let functions = stack["functions"].as_array().unwrap();
+                let of_main = |name: &str| name.starts_with("main.");
+                let mut names = functions.iter().filter_map(|name| name.as_str());
+                let Some(place) = names.find(|name| of_main(name)) else {
+                    continue;
+                };
+                let here = |other: &&serde_json::Value| {
+                    let names = other["functions"].as_array().unwrap();
+                    let mut names = names.iter().filter_map(|name| name.as_str());
+                    names.find(|name| of_main(name)) == Some(place)
+                };
+                if truth[profile]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .filter(here)
+                    .count()
+                    > 1
+                {
+                    continue;
+                }
+                let labels = [("blocking_frame", place), ("app_frame", place)];
+                metrics.is(&events, &labels, stack["events"].as_f64().unwrap());
+                let known = stack["nanoseconds"].as_f64().unwrap() / 1e9;
+                let told = metrics.value(&seconds, &labels).unwrap();
+                assert!((told - known).abs() < 1e-9, "{place}: {told} {known}");
+                places += 1;
+            }
+            assert!(places > 1, "{folder} {profile}: {places} places");
         }
-        metrics.is("goroutine_threads", &[], truth["threads"].as_f64().unwrap());
+        metrics.is("goroutine_threads", &[], total("threadcreate", "threads"));
     }
 }
 
@@ -236,7 +285,7 @@ fn another_process_is_noticed_and_what_was_learnt_forgotten() {
             _ => "",
         };
         let file = repository("tests/data").join(folder).join(file);
-        std::fs::read(file).map_or_else(|_| crate::servers::unknown_profile(), |body| ok(&body))
+        std::fs::read(file).map_or_else(|_| unknown_profile(), |body| ok(&body))
     });
     let (exporter, _, second) = twice(&server);
     let restarted = "goroutine_target_restart_timestamp_seconds";

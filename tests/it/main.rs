@@ -9,6 +9,12 @@
     clippy::print_stderr,
     reason = "a test that cannot go on must say so and stop"
 )]
+#![allow(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "counts of goroutines are small and whole, and samples of them are compared as they are"
+)]
 
 mod bad_targets;
 mod books;
@@ -30,4 +36,5 @@ mod recorded;
 mod requests;
 mod serve;
 mod servers;
+mod storm;
 mod ways;
