@@ -3,8 +3,11 @@
 
 use goroutine_exporter::classify::names::NAME_BYTES;
 use goroutine_exporter::classify::{ClassifySpec, Rules};
-use goroutine_exporter::decode::{DecodeError, Decoder, Limits};
-use goroutine_exporter::tally::{Collector, Group, Tally};
+use goroutine_exporter::decode::{DecodeError, Decoder, Limits, Wanted, decode_as};
+use goroutine_exporter::profile::Summary;
+use goroutine_exporter::tally::{
+    Collector, Contention, ContentionCollector, Group, Tally, Threads,
+};
 use sha2::{Digest as _, Sha256};
 
 use super::population::{Expected, LABEL};
@@ -44,6 +47,20 @@ pub(crate) fn whole(body: &[u8]) -> Result<Tally, DecodeError> {
     read(body, &[usize::MAX])
 }
 
+/// Decodes and counts a profile of contention.
+pub(crate) fn contention(body: &[u8]) -> Result<(Summary, Contention), DecodeError> {
+    let mut collector = ContentionCollector::new(&rules());
+    let summary = decode_as(Wanted::Contention, body, &LIMITS, &mut collector)?;
+    Ok((summary, collector.finish()))
+}
+
+/// Decodes and counts a profile of threads.
+pub(crate) fn threads(body: &[u8]) -> Result<(Summary, u64), DecodeError> {
+    let mut threads = Threads::default();
+    let summary = decode_as(Wanted::Threads, body, &LIMITS, &mut threads)?;
+    Ok((summary, threads.total()))
+}
+
 /// A tally in the terms of what was written.
 pub(crate) fn as_expected(tally: &Tally) -> Expected {
     let mut found = Expected {
@@ -66,12 +83,37 @@ pub(crate) fn as_expected(tally: &Tally) -> Expected {
     found
 }
 
+/// What holds for all contention, of whatever it was made.
+pub(crate) fn check_contention(contention: &Contention) {
+    let mut listed = (0_u64, 0_u64);
+    let mut names = std::collections::BTreeSet::new();
+    for place in &contention.places {
+        listed.0 = listed.0.saturating_add(place.events);
+        listed.1 = listed.1.saturating_add(place.nanoseconds);
+        for text in [&*place.blocking_frame, &*place.app_frame] {
+            assert!(text.len() <= NAME_BYTES, "{} bytes: {text}", text.len());
+            assert!(!text.contains(char::is_control), "{text:?}");
+        }
+        assert!(!place.blocking_frame.is_empty());
+        assert!(place.events > 0 || place.nanoseconds > 0);
+        assert!(names.insert((&place.blocking_frame, &place.app_frame)));
+    }
+    // Far below the bounds every place is kept.
+    assert_eq!(listed, (contention.events, contention.nanoseconds));
+    assert!(contention.places.is_sorted_by(|a, b| {
+        let order = (b.nanoseconds, b.events).cmp(&(a.nanoseconds, a.events));
+        order
+            .then_with(|| (&a.blocking_frame, &a.app_frame).cmp(&(&b.blocking_frame, &b.app_frame)))
+            == std::cmp::Ordering::Less
+    }));
+}
+
 /// What holds for every tally, of whatever it was made.
 pub(crate) fn check_books(tally: &Tally) {
     let listed: u64 = tally.groups.iter().map(|group| group.goroutines).sum();
     assert_eq!(listed + tally.unlisted, tally.total);
     assert_eq!(tally.wait_reasons.iter().sum::<u64>(), tally.total);
-    assert!(tally.leaked.unwrap_or(0) <= tally.total);
+    assert!(tally.leaked.unwrap_or(0) <= tally.total && tally.total <= tally.frames);
     for (reason, waited) in tally.wait_reasons.iter().zip(&tally.waited) {
         assert!(waited.first() <= Some(reason) && waited.is_sorted_by(|a, b| a >= b));
     }

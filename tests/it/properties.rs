@@ -1,6 +1,8 @@
 //! What holds for every population of goroutines and for every body, however damaged. Inputs are made up from a fixed
 //! seed, so that a run today and one tomorrow try the same; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` try others.
 
+mod contention;
+
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Any protobuf that prost can read: no panic, and the total that prost reads. A population: what was written.
+//! Any protobuf that prost can read, as each kind of profile: no panic, and the totals that prost reads. A population:
+//! what was written.
 
 #![no_main]
 
@@ -9,13 +10,15 @@ use std::collections::BTreeSet;
 use goroutine_exporter::decode::messages::Profile;
 use libfuzzer_sys::fuzz_target;
 use prost::Message as _;
-use shim::books::{as_expected, check_books, whole};
+use shim::books::{as_expected, check_books, check_contention, contention, threads, whole};
 use shim::population::Population;
 
 fuzz_target!(|bytes: &[u8]| {
     written_by_us(bytes);
     if let Ok(profile) = Profile::decode(bytes) {
         read_by_both(&profile);
+        contention_by_both(&profile);
+        threads_by_both(&profile);
     }
 });
 
@@ -33,14 +36,8 @@ fn read_by_both(profile: &Profile) {
         return;
     }
     check_books(&tally);
-    let named = |at: i64| {
-        let at = usize::try_from(at).ok()?;
-        profile.string_table.get(at).map(Vec::as_slice)
-    };
-    let column = profile
-        .sample_type
-        .iter()
-        .position(|kind| matches!(named(kind.r#type), Some(b"goroutine" | b"goroutineleak")))
+    let column = column(profile, &["goroutine"])
+        .or_else(|| column(profile, &["goroutineleak"]))
         .expect("only profiles of goroutines are read");
     // Counts that no process can have are damage, as is what refers to nothing.
     let counts = profile.sample.iter().map(|sample| {
@@ -67,4 +64,58 @@ fn read_by_both(profile: &Profile) {
             .map(|location| location.line.len())
             .sum::<usize>();
     assert!(tally.summary.damage <= u64::try_from(unclear).expect("it is in memory"));
+}
+
+fn string(profile: &Profile, at: i64) -> Option<&[u8]> {
+    let at = usize::try_from(at).ok()?;
+    profile.string_table.get(at).map(Vec::as_slice)
+}
+
+/// The first column of this name, and of this unit if one is given.
+fn column(profile: &Profile, name: &[&str]) -> Option<usize> {
+    profile.sample_type.iter().take(16).position(|kind| {
+        let found = [kind.r#type, kind.unit].map(|at| string(profile, at));
+        name.iter()
+            .zip(found)
+            .all(|(name, found)| found == Some(name.as_bytes()))
+    })
+}
+
+/// The numbers of a column where all `columns` are there, saturated.
+fn sums(profile: &Profile, columns: &[usize], most: u64) -> Vec<u64> {
+    let mut sums = vec![0_u64; columns.len()];
+    for sample in &profile.sample {
+        let values: Option<Vec<u64>> = columns
+            .iter()
+            .map(|&column| {
+                let value = u64::try_from(*sample.value.get(column)?).ok()?;
+                Some(value).filter(|&value| value <= most)
+            })
+            .collect();
+        for (sum, value) in sums.iter_mut().zip(values.unwrap_or_default()) {
+            *sum = sum.saturating_add(value);
+        }
+    }
+    sums
+}
+
+fn contention_by_both(profile: &Profile) {
+    let Ok((_, found)) = contention(&profile.encode_to_vec()) else {
+        return;
+    };
+    check_contention(&found);
+    let columns = [
+        column(profile, &["contentions"]).expect("events are counted"),
+        column(profile, &["delay", "nanoseconds"]).expect("and how long they took"),
+    ];
+    let expected = sums(profile, &columns, u64::MAX);
+    assert_eq!(vec![found.events, found.nanoseconds], expected);
+}
+
+fn threads_by_both(profile: &Profile) {
+    let Ok((_, found)) = threads(&profile.encode_to_vec()) else {
+        return;
+    };
+    let column = column(profile, &["threadcreate"]).expect("threads are counted");
+    assert_eq!(vec![found], sums(profile, &[column], 0xffff_ffff));
 }
