@@ -16,6 +16,7 @@ const LEAK: LeakSpec = LeakSpec {
 fn at(now: Instant, size: u64) -> Moment {
     Moment {
         size: Some(size),
+        at_locks: 0,
         now,
         left: Duration::from_secs(9),
         body_limit: 64 << 20,
@@ -63,6 +64,27 @@ fn no_mode_asks_above_the_limit() {
     assert_eq!(ledger.detail(&off, &at(now, 1)), Err(Skip::Off));
     assert_eq!(ledger.leak(&LEAK, &at(now, 20_000)), Ok(()));
     assert_eq!(ledger.leak(&LEAK, &at(now, 20_001)), Err(Skip::Budget));
+}
+
+#[test]
+fn leaks_are_not_proven_of_those_who_wait_for_a_lock() {
+    let now = Instant::now();
+    let ledger = Ledger::default();
+    let locked = |at_locks| Moment {
+        at_locks,
+        ..at(now, 20_000)
+    };
+    assert_eq!(ledger.leak(&LEAK, &locked(MAX_AT_LOCKS)), Ok(()));
+    assert_eq!(
+        ledger.leak(&LEAK, &locked(MAX_AT_LOCKS + 1)),
+        Err(Skip::Budget)
+    );
+    // A dump costs the same whatever they wait for.
+    let few_frames = Moment {
+        at_locks: MAX_AT_LOCKS + 1,
+        ..at(now, 5_000)
+    };
+    assert_eq!(ledger.detail(&DETAIL, &few_frames), Ok(()));
 }
 
 #[test]

@@ -98,6 +98,20 @@ impl WaitReason {
         )
     }
 
+    /// Whether the runtime queues it at a semaphore, behind all others that wait for the same one
+    /// (runtime/sema.go): locks, and wait groups.
+    #[must_use]
+    pub const fn is_semaphore(self) -> bool {
+        matches!(
+            self,
+            Self::MutexLock
+                | Self::RwMutexRLock
+                | Self::RwMutexLock
+                | Self::WaitGroupWait
+                | Self::Semacquire
+        )
+    }
+
     /// Its place in [`WaitReason::ALL`].
     #[must_use]
     #[expect(clippy::as_conversions, reason = "a fieldless enum with repr(u8)")]

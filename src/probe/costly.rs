@@ -121,6 +121,7 @@ impl Running<'_> {
         let module = self.job.module;
         let moment = |what, body_limit| Moment {
             size: tally.is_whole().then(|| size(what, tally)),
+            at_locks: tally.at_locks(),
             now: self.job.begun,
             left: deadline.saturating_duration_since(tokio::time::Instant::now()),
             body_limit,

@@ -142,6 +142,27 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_a_lock_is_known() {
+        let truth: serde_json::Value =
+            serde_json::from_slice(include_bytes!("../../tests/data/go1.26.6/truth.json")).unwrap();
+        let locks = [
+            "sync.Mutex.Lock",
+            "sync.RWMutex.RLock",
+            "sync.RWMutex.Lock",
+            "sync.WaitGroup.Wait",
+            "semacquire",
+        ];
+        let kinds = truth["kinds"].as_object().unwrap().values();
+        let at_locks = kinds.filter(|kind| {
+            let reason = kind["wait_reason"].as_str().unwrap();
+            locks.contains(&reason)
+        });
+        let known: u64 = at_locks.map(|kind| kind["count"].as_u64().unwrap()).sum();
+        assert!(known > 50, "{known}");
+        assert_eq!(tally(PROTOBUF).at_locks(), known);
+    }
+
+    #[test]
     fn what_is_no_profile_is_not_counted() {
         let counted = count(b"<html>", &Module::default());
         assert!(matches!(counted.tally, Err(DecodeError::NotPprof { .. })));

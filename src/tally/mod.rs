@@ -146,6 +146,14 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// How many goroutines wait for something of package sync.
+    #[must_use]
+    pub fn at_locks(&self) -> u64 {
+        let reasons = WaitReason::ALL.iter().zip(&self.wait_reasons);
+        let at_locks = reasons.filter(|(reason, _)| reason.is_semaphore());
+        at_locks.map(|(_, count)| count).sum()
+    }
+
     /// Whether every goroutine was counted: nothing cut short, no record left out.
     #[must_use]
     pub fn is_whole(&self) -> bool {
