@@ -66,7 +66,7 @@ fn build(version: &str, name: &str) -> Option<PathBuf> {
     let output = Command::new(repository("tests/tools/go.sh"))
         .args([version, "build", "-C", "examples/go", "-o"])
         .arg(&folder)
-        .args(["./waits", "./leaky", "./contention"])
+        .args(["./waits", "./leaky", "./contention", "./fleet"])
         .current_dir(repository("."))
         .stdin(Stdio::null())
         .output()

@@ -16,6 +16,7 @@
     reason = "counts of goroutines are small and whole, and samples of them are compared as they are"
 )]
 
+mod alerts;
 mod bad_targets;
 mod books;
 mod budgets;

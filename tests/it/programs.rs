@@ -21,13 +21,22 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 pub(crate) const EXPORTER: &str = env!("CARGO_BIN_EXE_goroutine_exporter");
 
 /// Looks until there is something to see.
-pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + SOON;
+pub(crate) fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    until_within(SOON, what, look)
+}
+
+/// The same for what takes longer by itself.
+pub(crate) fn until_within<T>(
+    longest: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + longest;
     loop {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(Instant::now() < deadline, "waited {SOON:?} for {what}");
+        assert!(Instant::now() < deadline, "waited {longest:?} for {what}");
         thread::park_timeout(BETWEEN_LOOKS);
     }
 }

@@ -16,14 +16,14 @@ const A_HANDFUL: f64 = 5.0;
 
 /// A Prometheus that scrapes.
 #[derive(Debug)]
-struct Prometheus {
+pub(crate) struct Prometheus {
     _program: Program,
     address: SocketAddr,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 /// Whether this machine has a program of Prometheus' family.
-fn have(name: &str) -> bool {
+pub(crate) fn have(name: &str) -> bool {
     let found = Command::new(name)
         .arg("--version")
         .stdout(Stdio::null())
@@ -43,16 +43,23 @@ impl Prometheus {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("prometheus.yml");
         let text = format!("global: {{ scrape_interval: 1s }}\nscrape_configs:\n{scrape_configs}");
-        std::fs::write(&file, text).unwrap();
+        let mut started = Self::with(folder.path(), &text)?;
+        started._folder = Some(folder);
+        Some(started)
+    }
+
+    /// Starts one with this configuration, which is written to that folder; nothing when no port could be had.
+    pub(crate) fn with(folder: &Path, config: &str) -> Option<Self> {
+        let file = folder.join("prometheus.yml");
+        std::fs::write(&file, config).unwrap();
         // It does not say which port it took, so it is told a free one, and another when that was taken meanwhile.
         (0..5)
             .find_map(|_| Self::listen(&file, nobody()))
             .map(|(program, address)| Self {
                 _program: program,
                 address,
-                _folder: folder,
+                _folder: None,
             })
     }
 
@@ -75,7 +82,7 @@ impl Prometheus {
     }
 
     /// The value of the one series an expression comes to; nothing for no series.
-    fn value(&self, expression: &str) -> Option<f64> {
+    pub(crate) fn value(&self, expression: &str) -> Option<f64> {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("query", expression);
         let answer = get(self.address, &format!("/api/v1/query?{}", query.finish()));
