@@ -363,7 +363,7 @@ impl Sink for Collector {
     fn count(&mut self, stack: StackId, facts: &Facts<'_>) {
         let known = self.stacks.get(stack);
         self.total = self.total.saturating_add(facts.count);
-        let depths = known.judged.depth.saturating_mul(facts.count);
+        let depths = u64::from(known.judged.depth).saturating_mul(facts.count);
         self.depths = self.depths.saturating_add(depths);
         if facts.leaked {
             self.leaked = self.leaked.saturating_add(facts.count);

@@ -30,7 +30,7 @@ pub(super) struct Judged {
     pub(super) origin: Origin,
     pub(super) watches: u32,
     /// How many calls a dump of it has to walk.
-    pub(super) depth: u64,
+    pub(super) depth: u32,
 }
 
 impl Judged {
@@ -84,7 +84,7 @@ impl Judge {
                 .blocking
                 .map_or(Origin::Stdlib, |at| class_at(at).origin()),
             watches: class.watches,
-            depth: u64::try_from(stack.frames.len().max(least)).unwrap_or(u64::MAX),
+            depth: u32::try_from(stack.frames.len().max(least)).unwrap_or(u32::MAX),
         }
     }
 

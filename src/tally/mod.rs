@@ -140,8 +140,8 @@ pub struct Tally {
     pub labels: Vec<(Arc<str>, Arc<str>, u64)>,
     /// The highest goroutine id met.
     pub highest_id: Option<u64>,
-    /// Calls on all stacks together, which is what a dump of every goroutine has to walk while the world stands
-    /// still. Stacks whose root is cut count for as many calls as Go keeps at most, or more.
+    /// Calls on all stacks together, as the profile shows them: what a dump of every goroutine has to walk while the
+    /// world stands still. Stacks whose root is cut count for as many calls as Go keeps at most, or more.
     pub frames: u64,
 }
 
