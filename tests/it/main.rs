@@ -25,6 +25,7 @@ mod certificates;
 mod commands;
 mod contention;
 mod dashboards;
+mod dashboards_live;
 mod detail;
 mod docs;
 mod go;

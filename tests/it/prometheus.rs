@@ -81,16 +81,32 @@ impl Prometheus {
         Some((program, address))
     }
 
-    /// The value of the one series an expression comes to; nothing for no series.
-    pub(crate) fn value(&self, expression: &str) -> Option<f64> {
+    /// The series an expression comes to.
+    fn series(&self, expression: &str) -> Vec<serde_json::Value> {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("query", expression);
         let answer = get(self.address, &format!("/api/v1/query?{}", query.finish()));
         let answer = answer.json();
-        assert_eq!(answer["status"], "success", "{answer}");
-        let series = answer["data"]["result"].as_array().unwrap().clone();
+        assert_eq!(answer["status"], "success", "{expression}: {answer}");
+        answer["data"]["result"].as_array().unwrap().clone()
+    }
+
+    /// The value of the one series an expression comes to; nothing for no series.
+    pub(crate) fn value(&self, expression: &str) -> Option<f64> {
+        let series = self.series(expression);
         assert!(series.len() <= 1, "{expression}: {series:?}");
         series.first()?["value"][1].as_str()?.parse().ok()
+    }
+
+    /// How many series an expression comes to.
+    pub(crate) fn count(&self, expression: &str) -> usize {
+        self.series(expression).len()
+    }
+
+    /// A label of the first series an expression comes to.
+    pub(crate) fn label(&self, expression: &str, label: &str) -> Option<String> {
+        let series = self.series(expression);
+        Some(series.first()?["metric"][label].as_str()?.to_owned())
     }
 
     /// Waits until an expression comes to a value.
