@@ -119,10 +119,9 @@ impl Pager {
 
     /// Waits for a notification.
     fn hears(&self, alert: &str, status: &str) -> Notification {
-        let heard = until_within(A_STORY, &format!("{alert} to be {status}"), || {
+        until_within(A_STORY, &format!("{alert} to be {status}"), || {
             self.told().into_iter().find(|told| told.is(alert, status))
-        });
-        heard
+        })
     }
 }
 

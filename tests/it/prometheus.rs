@@ -19,7 +19,8 @@ const A_HANDFUL: f64 = 5.0;
 pub(crate) struct Prometheus {
     _program: Program,
     address: SocketAddr,
-    _folder: Option<tempfile::TempDir>,
+    /// Its own folder, where nobody else gave it one.
+    folder: Option<tempfile::TempDir>,
 }
 
 /// Whether this machine has a program of Prometheus' family.
@@ -45,7 +46,7 @@ impl Prometheus {
         let folder = tempfile::tempdir().unwrap();
         let text = format!("global: {{ scrape_interval: 1s }}\nscrape_configs:\n{scrape_configs}");
         let mut started = Self::with(folder.path(), &text)?;
-        started._folder = Some(folder);
+        started.folder = Some(folder);
         Some(started)
     }
 
@@ -59,7 +60,7 @@ impl Prometheus {
             .map(|(program, address)| Self {
                 _program: program,
                 address,
-                _folder: None,
+                folder: None,
             })
     }
 
