@@ -24,6 +24,7 @@ mod tests;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 pub use count::{Counted, choose, count};
 pub use gate::{Bench, Costly, Gate, Place, Turn};
 pub use outcome::{Contended, Phases, ProbeError, ProbeOutcome, ProbeReport, Waited};
@@ -70,6 +71,8 @@ pub struct ProbeJob<'a> {
     pub budget: Duration,
     /// When it began, by the clock on the wall.
     pub started: SystemTime,
+    /// Whether the goroutine profile is wanted as it came, beside what was counted in it.
+    pub keep_body: bool,
 }
 
 impl ProbeJob<'_> {
@@ -138,7 +141,11 @@ async fn run(
         deadline,
         held: Some((place, turn)),
     };
-    let (mut tally, sighting) = running.goroutines(progress).await?;
+    let Goroutines {
+        mut tally,
+        sighting,
+        body,
+    } = running.goroutines(progress).await?;
     let key = TrackKey {
         target: job.target.to_string(),
         path: job.module.path.clone(),
@@ -168,18 +175,24 @@ async fn run(
     Ok(ProbeReport {
         tally,
         selection,
+        body: body.filter(|_| job.keep_body),
         block,
         mutex,
         threads,
     })
 }
 
+/// The goroutine profile, counted.
+struct Goroutines {
+    tally: Tally,
+    sighting: Sighting,
+    /// As it came; `None` when a part is missing.
+    body: Option<Bytes>,
+}
+
 impl Running<'_> {
     /// Fetches and counts the goroutine profile.
-    async fn goroutines(
-        &mut self,
-        progress: &mut Progress,
-    ) -> Result<(Tally, Sighting), ProbeError> {
+    async fn goroutines(&mut self, progress: &mut Progress) -> Result<Goroutines, ProbeError> {
         let ask = Ask {
             profile: Profile::Goroutine,
             query: "",
@@ -190,8 +203,9 @@ impl Running<'_> {
         let reading = &mut progress.goroutine;
         let body = self.fetch(&ask, &mut progress.phases, reading).await?;
         let module = Arc::clone(self.job.module);
-        let bytes = body.bytes;
-        let counted = self.compute(self.deadline, move || count(&bytes, &module));
+        let bytes = Bytes::from(body.bytes);
+        let counting = bytes.clone();
+        let counted = self.compute(self.deadline, move || count(&counting, &module));
         let Counted {
             tally,
             decode,
@@ -199,6 +213,7 @@ impl Running<'_> {
         } = counted.await?;
         progress.phases.decode = Some(decode);
         progress.phases.classify = classify;
+        let whole = body.cut.is_none();
         let mut tally = match (tally, body.cut) {
             (Ok(mut tally), Some(_)) => {
                 tally.summary.truncated = true;
@@ -218,7 +233,12 @@ impl Running<'_> {
         // Ids of a text that answers in place of the protobuf are no part of the contract.
         tally.highest_id = None;
         let sighting = Sighting::of(&tally, body.new_connection, asked);
-        Ok((tally, sighting))
+        Ok(Goroutines {
+            tally,
+            sighting,
+            // A part is no evidence: whoever opens it later cannot tell that it is one.
+            body: whole.then_some(bytes),
+        })
     }
 }
 

@@ -2,7 +2,10 @@
 //! beside it, and pages and metrics are rendered from them.
 
 use std::fmt;
+
 use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
 
 use crate::budget::Skip;
 use crate::config::Profile;
@@ -93,6 +96,8 @@ pub struct ProbeReport {
     pub tally: Tally,
     /// The groups with series of their own.
     pub selection: Selection,
+    /// The goroutine profile as it came, where the job asked for it and no part is missing.
+    pub body: Option<Bytes>,
     /// Where goroutines were blocked, since the target began to count.
     pub block: Option<Contended>,
     /// Where mutexes were contended.

@@ -49,6 +49,7 @@ impl Bed {
             begun: Instant::now(),
             budget: SOON,
             started: SystemTime::now(),
+            keep_body: false,
         }
     }
 

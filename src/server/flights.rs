@@ -28,6 +28,8 @@ pub(super) struct FlightKey {
     pub(super) modules: String,
     /// The configuration in force, by its number.
     pub(super) generation: u64,
+    /// Whether the profile itself is wanted, too.
+    pub(super) keep_body: bool,
 }
 
 /// How long somebody waits.
@@ -142,6 +144,7 @@ mod tests {
             target: target.to_owned(),
             modules: "default".to_owned(),
             generation: 1,
+            keep_body: false,
         }
     }
 

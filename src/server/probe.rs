@@ -46,6 +46,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
         target: asked.target,
         modules: asked.modules.clone(),
         budget,
+        keep_body: false,
     };
     let admit = || {
         let request = Arc::clone(&app.requests).try_acquire_owned().ok()?;

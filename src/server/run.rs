@@ -23,6 +23,8 @@ pub(super) struct Asked {
     pub(super) target: Target,
     pub(super) modules: ModuleSet,
     pub(super) budget: Duration,
+    /// Whether the profile itself is wanted, too.
+    pub(super) keep_body: bool,
 }
 
 /// What a probe of its own needs to begin.
@@ -50,6 +52,7 @@ pub(super) async fn run(
         target: asked.target.to_string(),
         modules: asked.modules.label.clone(),
         generation: live.generation,
+        keep_body: asked.keep_body,
     };
     let patience = Patience {
         until: begun + *budget,
@@ -84,6 +87,7 @@ impl Asked {
             begun,
             budget: self.budget,
             started,
+            keep_body: self.keep_body,
         }
     }
 

@@ -57,6 +57,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
             target: target.target.clone(),
             modules: modules.clone(),
             budget: *budget,
+            keep_body: false,
         })
         .collect();
     let probes = wanted

@@ -172,6 +172,7 @@ impl Clockwork {
             begun: self.begun + after,
             budget: Duration::from_secs(10),
             started: SystemTime::UNIX_EPOCH + after,
+            keep_body: false,
         };
         Metrics::parse(&expose(&probe(job).await).unwrap())
     }
