@@ -23,7 +23,7 @@ struct Prometheus {
 }
 
 /// Whether this machine has a program of Prometheus' family.
-fn have(name: &str) -> bool {
+pub(crate) fn have(name: &str) -> bool {
     let found = Command::new(name)
         .arg("--version")
         .stdout(Stdio::null())
