@@ -26,6 +26,7 @@ mod promql;
 mod properties;
 mod recorded;
 mod requests;
+mod routing;
 mod rules;
 mod serve;
 mod servers;

@@ -1,5 +1,5 @@
 //! The rules that come with the exporter, and their runbook: they load, do what their own tests say, name nothing that
-//! does not exist, and link to what is there. Alertmanager's routing and message, too.
+//! does not exist, and link to what is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,14 +13,13 @@ use serde_yaml::Value;
 
 use crate::programs::repository;
 use crate::prometheus::have;
-use crate::promql::Names;
+use crate::promql;
 
 const RULES: &str = "examples/prometheus/rules/goroutine_exporter.rules.yml";
 const RUNBOOK: &str = "examples/prometheus/rules/README.md";
-const ALERTMANAGER: &str = "examples/alertmanager/alertmanager.yml";
 
 /// Names are a promise: people route, silence and inhibit by them.
-const ALERTS: [&str; 10] = [
+pub(crate) const ALERTS: [&str; 10] = [
     "GoroutineConcentration",
     "GoroutineExporterConfigReloadFailed",
     "GoroutineExporterDown",
@@ -44,16 +43,16 @@ const OF_PROMETHEUS: [(&str, &[&str]); 2] = [("up", &[]), ("ALERTS", &["alertnam
 
 /// One entry of a rule file.
 #[derive(Clone, Debug)]
-struct Rule {
+pub(crate) struct Rule {
     /// Of an alert or of a recording.
-    name: String,
-    alert: bool,
+    pub(crate) name: String,
+    pub(crate) alert: bool,
     expression: String,
-    labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
 }
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(repository(path)).unwrap()
 }
 
@@ -69,7 +68,7 @@ fn texts(value: &Value) -> BTreeMap<String, String> {
     mapping.iter().map(|(k, v)| (text(k), text(v))).collect()
 }
 
-fn rules() -> Vec<Rule> {
+pub(crate) fn rules() -> Vec<Rule> {
     let file = yaml(RULES);
     let groups = file["groups"].as_sequence().unwrap().iter();
     let rules = groups.flat_map(|group| group["rules"].as_sequence().unwrap());
@@ -102,7 +101,7 @@ fn known() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// The same, and what the rules record: with any label there is, since they pass them through.
-fn known_and_recorded() -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) fn known_and_recorded() -> BTreeMap<String, BTreeSet<String>> {
     let mut known = known();
     let mut all: BTreeSet<String> = known.values().flatten().cloned().collect();
     all.extend(OF_THE_RULES.map(str::to_owned));
@@ -115,7 +114,7 @@ fn known_and_recorded() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// Runs a program in the folder of the rules or beside it; what it said must be nothing bad.
-fn succeeds(program: &str, folder: &str, arguments: &[&str]) -> String {
+pub(crate) fn succeeds(program: &str, folder: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)
         .args(arguments)
         .current_dir(repository(folder))
@@ -235,32 +234,31 @@ fn rules_name_what_exists() {
     let reasons = WaitReason::ALL.map(WaitReason::as_str);
     let mut wrong = BTreeSet::new();
     for rule in rules() {
-        let names = Names::of(&rule.expression);
-        for metric in &names.metrics {
-            if !known.contains_key(metric) {
+        let names = promql::read(&rule.expression).unwrap();
+        for selector in &names.selectors {
+            let metric = &selector.metric;
+            let Some(own) = known.get(metric) else {
                 wrong.insert(format!("metric {metric}"));
+                continue;
+            };
+            for matcher in &selector.matchers {
+                let (label, value) = (&matcher.label, &matcher.value);
+                if !own.contains(label) {
+                    wrong.insert(format!("label {label} of {metric}"));
+                }
+                let mut values = value.split('|');
+                if label == "wait_reason" && !values.all(|value| reasons.contains(&value)) {
+                    wrong.insert(format!("wait reason in {value}"));
+                }
+                assert!(
+                    label != "alertname" || ALERTS.contains(&value.as_str()),
+                    "{value}"
+                );
             }
         }
-        for (metric, label, value) in &names.selectors {
-            if !known
-                .get(metric)
-                .is_none_or(|labels| labels.contains(label))
-            {
-                wrong.insert(format!("label {label} of {metric}"));
-            }
-            if label == "wait_reason" && !value.split('|').all(|value| reasons.contains(&value)) {
-                wrong.insert(format!("wait reason in {value}"));
-            }
-        }
-        let listed = names.lists.iter().filter(|label| !labels.contains(label));
-        wrong.extend(listed.map(|label| format!("label {label}")));
-        for alert in names
-            .selectors
-            .iter()
-            .filter(|(_, label, _)| label == "alertname")
-        {
-            assert!(ALERTS.contains(&&*alert.2), "{alert:?}");
-        }
+        let named = names.labels.iter().chain(&names.made);
+        let unknown = named.filter(|label| !label.is_empty() && !labels.contains(label));
+        wrong.extend(unknown.map(|label| format!("label {label}")));
     }
     assert!(wrong.is_empty(), "no such thing: {wrong:#?}");
 }
@@ -317,28 +315,30 @@ fn rule_tests_use_what_exists() {
             .filter_map(|line| line.trim().strip_prefix("- series: "))
             .collect();
         assert!(!series.is_empty(), "{file}");
-        for names in series.into_iter().map(Names::of) {
-            for metric in &names.metrics {
-                let Some(labels) = known.get(metric) else {
-                    wrong.insert(format!("{file}: metric {metric}"));
-                    continue;
-                };
-                let own: Vec<&String> = labels
-                    .iter()
-                    .filter(|label| !OF_THE_SCRAPE.contains(&label.as_str()))
-                    .collect();
-                for label in own {
-                    let optional = ["app_frame"].contains(&label.as_str());
-                    let there = names.selectors.iter().any(|(_, name, _)| name == label);
-                    if !there && !optional {
-                        wrong.insert(format!("{file}: {metric} without {label}"));
-                    }
+        for line in series {
+            let names = promql::read(line).unwrap();
+            let [selector] = names.selectors.as_slice() else {
+                panic!("{file}: {line}");
+            };
+            let metric = &selector.metric;
+            let Some(labels) = known.get(metric) else {
+                wrong.insert(format!("{file}: metric {metric}"));
+                continue;
+            };
+            let given: BTreeSet<&str> = selector
+                .matchers
+                .iter()
+                .map(|matcher| matcher.label.as_str())
+                .collect();
+            for label in labels.iter().map(String::as_str) {
+                let optional = label == "app_frame" || OF_THE_SCRAPE.contains(&label);
+                if !given.contains(label) && !optional {
+                    wrong.insert(format!("{file}: {metric} without {label}"));
                 }
-                for (_, label, _) in &names.selectors {
-                    let of_the_user = ["team", "namespace"].contains(&label.as_str());
-                    if !labels.contains(label) && !of_the_user {
-                        wrong.insert(format!("{file}: {metric} with {label}"));
-                    }
+            }
+            for label in given {
+                if !labels.contains(label) && !["team", "namespace"].contains(&label) {
+                    wrong.insert(format!("{file}: {metric} with {label}"));
                 }
             }
         }
@@ -350,8 +350,13 @@ fn rule_tests_use_what_exists() {
 #[test]
 fn no_expression_brings_file_or_line_into_labels() {
     for rule in rules() {
-        let metrics = Names::of(&rule.expression).metrics;
-        assert!(!metrics.contains("goroutine_group_info"), "{}", rule.name);
+        let names = promql::read(&rule.expression).unwrap();
+        let mut metrics = names.selectors.iter().map(|selector| &selector.metric);
+        assert!(
+            metrics.all(|metric| metric != "goroutine_group_info"),
+            "{}",
+            rule.name
+        );
         for label in rule.labels.values() {
             assert!(!label.contains("{{"), "{}: {label}", rule.name);
         }
@@ -421,113 +426,4 @@ fn thresholds_stand_in_three_places_alike() {
     assert!(!used.is_empty());
     assert_eq!(listed, used);
     assert_eq!(told, used);
-}
-
-#[test]
-fn alertmanager_routes_by_severity() {
-    if !have("amtool") {
-        return;
-    }
-    let folder = "examples/alertmanager";
-    let file = "--config.file=alertmanager.yml";
-    let said = succeeds("amtool", folder, &["check-config", "alertmanager.yml"]);
-    assert!(said.contains("1 templates"), "{said}");
-    for rule in rules().into_iter().filter(|rule| rule.alert) {
-        let severity = &rule.labels["severity"];
-        let receiver = match severity.as_str() {
-            "critical" => "pager",
-            "warning" => "tickets",
-            _ => "digest",
-        };
-        let receiver = format!("--verify.receivers={receiver}");
-        let labels = [
-            format!("alertname={}", rule.name),
-            format!("severity={severity}"),
-        ];
-        let arguments = [
-            "config", "routes", "test", file, &receiver, &labels[0], &labels[1],
-        ];
-        succeeds("amtool", folder, &arguments);
-    }
-}
-
-#[test]
-fn alertmanager_names_alerts_and_labels_that_exist() {
-    let text = read(ALERTMANAGER);
-    let known = known_and_recorded();
-    let labels: BTreeSet<&String> = known.values().flatten().collect();
-    // Of the user, and of the alerts themselves.
-    let more = ["cluster", "namespace", "severity", "alertname"];
-    let lists = Regex::new(r"(?:equal|group_by): \[([^\]]*)\]").unwrap();
-    for list in lists.captures_iter(&text) {
-        for label in list[1].split(", ") {
-            assert!(
-                labels.contains(&label.to_owned()) || more.contains(&label),
-                "{label}"
-            );
-        }
-        assert!(
-            !list[0].starts_with("group_by") || !list[1].contains("instance"),
-            "replicas would be notifications of their own: {}",
-            &list[0]
-        );
-    }
-    let names = Regex::new(r"Goroutine\w+").unwrap();
-    let mut seen = BTreeSet::new();
-    for name in names.find_iter(&text).map(|found| found.as_str()) {
-        let prefix = ALERTS.iter().any(|alert| alert.starts_with(name));
-        assert!(prefix, "{name}");
-        seen.insert(name);
-    }
-    assert!(seen.len() > 4, "{seen:?}");
-}
-
-#[test]
-fn the_message_shows_the_line_of_each_target() {
-    if !have("amtool") {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let alert = |status: &str, instance: &str, line: u32| {
-        format!(
-            r#"{{"status":"{status}","labels":{{"instance":"{instance}"}},"annotations":{{
-                "summary":"orders ({instance}): 900 goroutines","location":"converter.go:{line}","description":"Half an hour ago: {line}",
-                "target_url":"http://e/{instance}","dashboard_url":"http://g/{instance}","runbook_url":"http://r/{instance}"}}}}"#
-        )
-    };
-    let data = format!(
-        r#"{{"status":"firing","groupLabels":{{"alertname":"GoroutineLeakSuspected","job":"orders","blocking_frame":"main.convert","wait_reason":"sleep"}},
-            "alerts":[{},{},{}]}}"#,
-        alert("firing", "a", 16),
-        alert("firing", "b", 19),
-        alert("resolved", "c", 23),
-    );
-    let file = folder.path().join("data.json");
-    fs::write(&file, data).unwrap();
-    let render = |name: &str| {
-        succeeds(
-            "amtool",
-            "examples/alertmanager",
-            &[
-                "template",
-                "render",
-                "--template.glob=goroutine_exporter.tmpl",
-                &format!("--template.text={{{{ template \"goroutine.{name}\" . }}}}"),
-                &format!("--template.data={}", file.display()),
-            ],
-        )
-    };
-    assert_eq!(
-        render("title").trim(),
-        "[GoroutineLeakSuspected] orders: main.convert (sleep), 2 targets"
-    );
-    assert_eq!(render("link").trim(), "http://e/a");
-    let text = render("text");
-    for expected in [
-        "orders (a): 900 goroutines, converter.go:16\nHalf an hour ago: 16\nGoroutines: http://e/a\nDashboard: http://g/a\nRunbook: http://r/a\n",
-        "orders (b): 900 goroutines, converter.go:19\n",
-        "Resolved: orders (c): 900 goroutines, converter.go:23\n",
-    ] {
-        assert!(text.contains(expected), "{expected} in {text}");
-    }
 }
