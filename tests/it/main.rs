@@ -38,6 +38,8 @@ mod promql;
 mod properties;
 mod recorded;
 mod requests;
+mod routing;
+mod rules;
 mod serve;
 mod servers;
 mod storm;
