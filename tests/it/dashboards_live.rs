@@ -127,6 +127,13 @@ scrape_configs:
         ask(leaky.address(), "POST", "/leak?n=100", &[]).is(200, "");
         prometheus.value(&format!("{group} > 400"))
     });
+    let seen = format!(
+        "goroutine_goroutines{{instance=\"http://{}\"}}",
+        replaceable.target()
+    );
+    until("the program that another takes the place of", || {
+        prometheus.value(&seen)
+    });
     replaced.store(true, Ordering::SeqCst);
     // A wrong request, for what counts those.
     exporter.get("/probe?target=192.0.2.1:1").is(403, "");
@@ -134,21 +141,14 @@ scrape_configs:
 
     let suspect = until("the suspect", || prometheus.label(group, "group_id"));
     let queries = queries(&[("suspect", &suspect)]);
-    let mut empty = Vec::new();
-    until(&format!("data for {} queries", queries.len()), || {
-        empty = queries
-            .iter()
-            .filter(|query| prometheus.count(&query.expression) == 0)
-            .map(|query| format!("{}, {}: {}", query.dashboard, query.place, query.expression))
-            .collect();
-        if empty.is_empty() {
-            return Some(());
-        }
-        eprintln!(
-            "{} of {} queries are empty: {empty:#?}",
-            empty.len(),
-            queries.len()
+    assert!(queries.len() > 100, "only {} queries", queries.len());
+    for query in &queries {
+        let what = format!(
+            "data for {}, {}: {}",
+            query.dashboard, query.place, query.expression
         );
-        None
-    });
+        until(&what, || {
+            (prometheus.count(&query.expression) > 0).then_some(())
+        });
+    }
 }
