@@ -22,14 +22,21 @@ use crate::programs::{Exporter, Program, command, repository, until_within};
 use crate::prometheus::{Prometheus, have};
 use crate::servers::{Server, nobody};
 
-/// How many minutes of a story pass in one.
+/// How many minutes of a story pass in one, unless `STORY_SPEED` says otherwise: 1 is the clock on the wall.
 const SPEED: u32 = 30;
 
-/// A story's hour, and what a busy machine needs on top.
-const A_STORY: Duration = Duration::from_secs(240);
+fn speed() -> u32 {
+    let told = std::env::var_os("STORY_SPEED");
+    told.map_or(SPEED, |told| told.to_str().unwrap().parse().unwrap())
+}
 
-/// The same text with every duration divided by [`SPEED`].
-fn faster(text: &str) -> String {
+/// A story's hour, and what a busy machine needs on top.
+fn a_story() -> Duration {
+    Duration::from_mins(75) / speed() + Duration::from_secs(120)
+}
+
+/// The same text with every duration divided by that.
+fn faster(text: &str, speed: u32) -> String {
     let duration = Regex::new(r"(^|[^\w.])(\d+)(ms|s|m|h|d)\b").unwrap();
     let fast = duration.replace_all(text, |found: &Captures<'_>| {
         let unit = match &found[3] {
@@ -39,7 +46,7 @@ fn faster(text: &str) -> String {
             "h" => 3_600_000,
             _ => 86_400_000,
         };
-        let millis = found[2].parse::<u64>().unwrap() * unit / u64::from(SPEED);
+        let millis = found[2].parse::<u64>().unwrap() * unit / u64::from(speed);
         format!("{}{}ms", &found[1], millis.max(1))
     });
     fast.into_owned()
@@ -47,7 +54,7 @@ fn faster(text: &str) -> String {
 
 #[test]
 fn durations_become_faster_and_nothing_else() {
-    let check = |text: &str, fast: &str| assert_eq!(faster(text), fast);
+    let check = |text: &str, fast: &str| assert_eq!(faster(text, 30), fast);
     check("x[5m] offset 20m", "x[10000ms] offset 40000ms");
     check("[1d:1h]", "[2880000ms:120000ms]");
     check("for: 1m\ninterval: 15s", "for: 2000ms\ninterval: 500ms");
@@ -83,7 +90,7 @@ impl Notification {
         let fired = self.alerts()[0]["startsAt"].as_str().unwrap();
         let fired = humantime::parse_rfc3339(fired).unwrap();
         let ago = self.told_at.duration_since(fired).unwrap_or_default();
-        ago.as_secs_f64() * f64::from(SPEED) / 60.0
+        ago.as_secs_f64() * f64::from(speed()) / 60.0
     }
 
     fn alerts(&self) -> &[Value] {
@@ -119,7 +126,7 @@ impl Pager {
 
     /// Waits for a notification.
     fn hears(&self, alert: &str, status: &str) -> Notification {
-        until_within(A_STORY, &format!("{alert} to be {status}"), || {
+        until_within(a_story(), &format!("{alert} to be {status}"), || {
             self.told().into_iter().find(|told| told.is(alert, status))
         })
     }
@@ -169,7 +176,7 @@ impl Watch {
 
         let alertmanager = read("alertmanager/alertmanager.yml");
         let told = format!("http://{}/", pager.server.address);
-        let routing = faster(&alertmanager).replace("http://127.0.0.1:9095/", &told);
+        let routing = faster(&alertmanager, speed()).replace("http://127.0.0.1:9095/", &told);
         let template = "goroutine_exporter.tmpl";
         std::fs::write(folder.path().join("alertmanager.yml"), routing).unwrap();
         std::fs::write(
@@ -183,10 +190,10 @@ impl Watch {
         std::fs::create_dir(folder.path().join("rules")).unwrap();
         std::fs::write(
             folder.path().join("rules/goroutine_exporter.rules.yml"),
-            faster(&rules),
+            faster(&rules, speed()),
         )
         .unwrap();
-        let shipped = faster(&read("prometheus/prometheus.yml"));
+        let shipped = faster(&read("prometheus/prometheus.yml"), speed());
         let targets: Vec<String> = targets.iter().map(|target| format!("{target:?}")).collect();
         let mut config = shipped;
         for (from, to) in [
@@ -238,7 +245,7 @@ fn alertmanager_in(folder: &Path) -> (Program, SocketAddr) {
 
 /// Minutes of the story between two moments.
 fn minutes(from: Instant, to: Instant) -> f64 {
-    to.saturating_duration_since(from).as_secs_f64() * f64::from(SPEED) / 60.0
+    to.saturating_duration_since(from).as_secs_f64() * f64::from(speed()) / 60.0
 }
 
 #[test]
@@ -249,7 +256,7 @@ fn the_incident_is_told_with_its_line_and_ends_after_the_fix() {
     };
     let program = Program::start(
         command()
-            .args(["demo", "--speed", &SPEED.to_string()])
+            .args(["demo", "--speed", &speed().to_string()])
             .args(["--web.listen-address", &exporter.to_string()])
             .args(["--demo.target-address", &target.to_string()]),
     );
@@ -257,7 +264,7 @@ fn the_incident_is_told_with_its_line_and_ends_after_the_fix() {
         line.contains("largest group").then_some(())
     });
     // It rests for a while before the first goroutine leaks.
-    let begun = Instant::now() + REST / SPEED;
+    let begun = Instant::now() + REST / speed();
     let pager = &watch.pager;
     let suspected = pager.hears("GoroutineLeakSuspected", "firing");
     let runaway = pager.hears("GoroutineLeakRunaway", "firing");
@@ -311,7 +318,7 @@ fn the_incident_is_told_with_its_line_and_ends_after_the_fix() {
 fn a_leak_of_several_replicas_is_told_once_and_resolves() {
     const REPLICAS: usize = 3;
     // 1,500 a minute of the story.
-    let rate = (1_500 * SPEED / 60).to_string();
+    let rate = (1_500 * speed() / 60).to_string();
     let mut replicas = Vec::new();
     for _ in 0..REPLICAS {
         let flags = ["-rate", rate.as_str(), "-releasable"];
@@ -330,7 +337,7 @@ fn a_leak_of_several_replicas_is_told_once_and_resolves() {
         return;
     };
     let pager = &watch.pager;
-    let all = until_within(A_STORY, "all replicas in one notification", || {
+    let all = until_within(a_story(), "all replicas in one notification", || {
         pager.told().into_iter().find(|told| {
             told.is("GoroutineLeakSuspected", "firing") && told.alerts().len() == REPLICAS
         })
@@ -376,10 +383,10 @@ fn a_leak_of_several_replicas_is_told_once_and_resolves() {
 
 #[test]
 fn services_that_are_well_are_not_told_of() {
-    let speed = SPEED.to_string();
+    let pace = speed().to_string();
     let mut fleet = Vec::new();
     for shape in ["rollout", "wave", "batch", "pool", "restart"] {
-        let Some(service) = GoProgram::start(NEW, "fleet", &["-shape", shape, "-speed", &speed])
+        let Some(service) = GoProgram::start(NEW, "fleet", &["-shape", shape, "-speed", &pace])
         else {
             return;
         };
@@ -391,17 +398,20 @@ fn services_that_are_well_are_not_told_of() {
     let Some(watch) = Watch::over(exporter.address, &targets) else {
         return;
     };
-    until_within(A_STORY, "forty-five minutes to pass", || {
+    until_within(a_story(), "forty-five minutes to pass", || {
         (minutes(begun, Instant::now()) > 45.0).then_some(())
     });
     // They were watched all the time, and did move.
-    let moved = "max_over_time(goroutine_goroutines[90s]) - min_over_time(goroutine_goroutines[90s]) > 1000";
+    let all = faster("[45m]", speed());
+    let moved = format!(
+        "max_over_time(goroutine_goroutines{all}) - min_over_time(goroutine_goroutines{all}) > 1000"
+    );
     assert_eq!(
         watch.prometheus.value(&format!("count({moved})")),
         Some(5.0)
     );
-    let failed = "min(min_over_time(goroutine_probe_success[90s]))";
-    assert_eq!(watch.prometheus.value(failed), Some(1.0));
+    let failed = format!("min(min_over_time(goroutine_probe_success{all}))");
+    assert_eq!(watch.prometheus.value(&failed), Some(1.0));
     let told = watch.pager.told();
     let paged: Vec<_> = told
         .iter()
