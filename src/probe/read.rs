@@ -57,6 +57,7 @@ impl Running<'_> {
             policy: self.job.policy,
             body_limit: ask.body_limit,
             deadline: ask.deadline,
+            again: !matches!(ask.profile, Profile::Detail | Profile::Leak),
         };
         let fetcher = self.job.fetcher.ok_or(FetchError::Internal {
             what: "a module without a client",
