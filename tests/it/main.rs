@@ -26,6 +26,7 @@ mod contention;
 mod detail;
 mod docs;
 mod go;
+mod harm;
 mod http;
 mod layering;
 mod population;

@@ -242,3 +242,22 @@ async fn a_target_is_probed_one_at_a_time() {
     );
     assert!(tells.try_recv().is_err(), "the target was asked twice");
 }
+
+#[tokio::test]
+async fn a_probe_under_another_configuration_is_another_one() {
+    let (address, mut tells) = silent_target(b"").await;
+    let exporter = Exporter::new("probes: { per_target: 2 }");
+    let uri = format!("/probe?target={address}");
+    let second = async {
+        assert_eq!(next(&mut tells).await, "asked");
+        exporter.app.reload().unwrap();
+        tokio::select! {
+            _ = exporter.get(&uri) => panic!("answered"),
+            told = next(&mut tells) => assert_eq!(told, "asked"),
+        }
+    };
+    tokio::select! { _ = exporter.get(&uri) => panic!("answered"), () = second => () }
+    exporter
+        .until("goroutine_exporter_probes_coalesced_total 0")
+        .await;
+}
