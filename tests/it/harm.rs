@@ -1,8 +1,9 @@
 //! What the profiles beside the cheap one do to a probe when they are late, cut, damaged or another's: nothing is guessed
 //! from them, and nothing is asked for that the cheap one does not allow.
 
-use std::sync::Arc;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -11,7 +12,7 @@ use tokio::time::timeout;
 use crate::budgets::{Clockwork, of_values, profile};
 use crate::http::Metrics;
 use crate::programs::SOON;
-use crate::servers::{Server, ok, send, unknown_profile, until_closed};
+use crate::servers::{Server, answer, head, ok, send, unknown_profile, until_closed};
 
 const CONTENTION: &str = "modules: { default: { profiles: [goroutine, block, mutex] } }";
 const DETAIL: (&str, &str) = ("profile", "goroutine_detail");
@@ -233,4 +234,54 @@ async fn leaks_in_place_of_all_goroutines_are_not_the_goroutines() {
         &metrics,
         &["goroutine_goroutines", "goroutine_leaked_goroutines"],
     );
+}
+
+#[tokio::test]
+async fn a_dump_whose_answer_is_lost_is_not_asked_for_again() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&asked);
+    let server = Server::raw(move |mut stream| {
+        while let Some(lines) = head(&stream) {
+            let path = lines[0].split(' ').nth(1).unwrap_or_default().to_owned();
+            let is_cheap = path == "/debug/pprof/goroutine";
+            log.lock().unwrap().push(path);
+            if !is_cheap {
+                break;
+            }
+            let body = profile("goroutine", 30);
+            let length = body.len();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+            stream
+                .write_all(&[head.as_bytes(), &body].concat())
+                .unwrap();
+        }
+    });
+    let metrics = Clockwork::new("", &server).probe(0).await;
+    metrics.is("goroutine_probe_success", &[], 1.0);
+    succeeded(&metrics, "goroutine_detail", false);
+    let expected = ["/debug/pprof/goroutine", "/debug/pprof/goroutine?debug=2"];
+    assert_eq!(*asked.lock().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn what_a_router_does_not_know_is_not_there_and_no_failure() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let leaks = Arc::clone(&asked);
+    let server = target(move |name| {
+        leaks.fetch_add(u64::from(name == "goroutineleak"), Ordering::SeqCst);
+        Some(answer("404 Not Found", "", b"404 page not found"))
+    });
+    let everything =
+        "modules: { default: { detail: { mode: off }, profiles: [goroutineleak, threadcreate] } }";
+    let exporter = Clockwork::new(everything, &server);
+    for (second, times) in [(0, 1), (600, 1), (3_599, 1), (3_600, 2)] {
+        let metrics = exporter.probe(second).await;
+        metrics.is("goroutine_probe_success", &[], 1.0);
+        for profile in ["goroutineleak", "threadcreate"] {
+            let labels = [("profile", profile)];
+            metrics.is("goroutine_profile_supported", &labels, 0.0);
+            assert_eq!(metrics.value("goroutine_profile_success", &labels), None);
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), times, "{second}");
+    }
 }

@@ -204,8 +204,14 @@ async fn a_scraper_that_closes_its_connection_ends_the_fetch() {
     let request = format!("GET /probe?target={address} HTTP/1.1\r\nHost: a\r\n\r\n");
     scraper.write_all(request.as_bytes()).await.unwrap();
     assert_eq!(next(&mut tells).await, "asked");
+    let left = Instant::now();
     drop(scraper);
     assert_eq!(next(&mut tells).await, "closed");
+    assert!(
+        left.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        left.elapsed()
+    );
     exporter
         .until(r#"goroutine_exporter_probes_total{module="default",result="canceled"} 1"#)
         .await;
