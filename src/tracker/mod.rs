@@ -232,8 +232,7 @@ mod tests {
         let (tracker, now) = (tracker(2), Instant::now());
         let ledger = |target: &str, now| {
             let state = tracker.state(key(target), now);
-            let ledger = state.lock().unwrap().ledger.clone();
-            ledger
+            state.lock().unwrap().ledger.clone()
         };
         for target in ["a", "b"] {
             assert_eq!(ledger(target, now), Ledger::default());

@@ -137,7 +137,7 @@ async fn a_dump_that_is_cut_tells_no_waits() {
 
 #[tokio::test]
 async fn a_dump_that_must_be_held_whole_is_held_to_the_limit_of_others() {
-    let packed = [&[0x1f, 0x8b][..], &[0; 8 << 20]].concat();
+    let packed = [vec![0x1f, 0x8b], vec![0; 8 << 20]].concat();
     let server = target(move |name| (name == "goroutine?debug=2").then(|| ok(&packed)));
     let limits = "modules: { default: { limits: { body_bytes: 64KiB } } }";
     let metrics = Clockwork::new(limits, &server).probe(0).await;
