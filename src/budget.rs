@@ -186,6 +186,21 @@ struct Account {
 }
 
 impl Ledger {
+    /// One of a target that may have been asked a moment ago, for all that is remembered: the next request waits an
+    /// interval.
+    #[must_use]
+    pub fn wary(now: Instant) -> Self {
+        let asked = Account {
+            asked: Some(now),
+            ..Account::default()
+        };
+        Self {
+            detail: asked.clone(),
+            leak: asked,
+            ..Self::default()
+        }
+    }
+
     /// Whether the detailed profile may be asked for.
     ///
     /// # Errors

@@ -238,3 +238,15 @@ fn who_waited_longer_comes_first() {
     ask(&mut ledger, Expensive::Detail, now + MINUTE * 2, None);
     assert_eq!(ledger.first(), Expensive::Leak);
 }
+
+#[test]
+fn who_may_have_been_asked_a_moment_ago_waits_an_interval() {
+    let now = Instant::now();
+    let ledger = Ledger::wary(now);
+    let soon = at(now + MINUTE * 9, 9);
+    assert_eq!(ledger.detail(&DETAIL, &soon), Err(Skip::Interval));
+    assert_eq!(ledger.leak(&LEAK, &soon), Err(Skip::Interval));
+    let later = at(now + MINUTE * 10, 9);
+    assert_eq!(ledger.detail(&DETAIL, &later), Ok(()));
+    assert_eq!(ledger.leak(&LEAK, &later), Ok(()));
+}

@@ -17,14 +17,11 @@ use crate::classify::WaitReason;
 use crate::config::Profile;
 use crate::probe::{Contended, ProbeOutcome};
 use crate::reading::Reading;
-use crate::tally::{Group, Selection, Tally, WAITED_MINUTES};
+use crate::tally::{Group, OTHER_PLACES, Selection, Tally, WAITED_MINUTES};
 use families::Families;
 
 /// The `Content-Type` of every exposition.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// Stands for all places without series of their own.
-const REST: &str = "other";
 
 /// The exposition of one probe.
 ///
@@ -156,7 +153,7 @@ impl Exposition {
         let places = &of.contention.places;
         let shown = of.selection.shown.iter().filter_map(|&at| places.get(at));
         let rest = (
-            [REST, REST],
+            [OTHER_PLACES; 2],
             of.selection.other_nanoseconds,
             of.selection.other_events,
         );

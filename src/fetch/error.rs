@@ -228,6 +228,12 @@ impl FetchError {
             }
         )
     }
+
+    /// Whether there is nothing at that path, whoever says so.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Status { code: 404, .. })
+    }
 }
 
 /// Whose place in the network it is.

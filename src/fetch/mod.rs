@@ -70,6 +70,9 @@ pub struct Request<'a> {
     pub body_limit: u64,
     /// When to give up, whatever is going on.
     pub deadline: Instant,
+    /// Whether it is sent a second time when the target closes the idle connection that it went to: never what costs
+    /// the target something, which may have paid already.
+    pub again: bool,
 }
 
 impl Fetcher {
@@ -199,7 +202,7 @@ impl Fetcher {
             proxy: self.proxy.as_ref(),
         };
         let permitted = hop.prepare(trace).await?;
-        let mut again = true;
+        let mut again = request.again;
         let response = loop {
             let sending = client.get(url.clone()).headers(headers.clone()).send();
             match trace.run(sending).await {

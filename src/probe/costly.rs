@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
 use super::count::lock;
-use super::read::{Ask, Running, supported};
+use super::read::{Ask, Running, supported_beside};
 use super::{Phases, ProbeError};
 use crate::budget::{Cost, DetailMode, Expensive, Moment, Skip};
 use crate::config::{Module, Profile};
@@ -89,7 +89,7 @@ impl Running<'_> {
                 self.keep(what, &read, read_at, state);
             }
             Err(error) => {
-                reading.supported = supported(&error);
+                reading.supported = supported_beside(&error);
                 if what == Expensive::Leak && reading.supported == Some(false) {
                     lock(state).ledger.missing(self.job.begun);
                 } else {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::count::lock;
 use super::outcome::Contended;
-use super::read::{Ask, Running, supported};
+use super::read::{Ask, Running, supported_beside};
 use super::{Phases, ProbeError};
 use crate::config::{Module, Profile};
 use crate::decode::{DecodeError, Wanted, decode_as};
@@ -57,7 +57,7 @@ impl Running<'_> {
                 (Ok(Said::Threads(threads)), _) => further.threads = Some(threads),
                 (Err(error), _) => {
                     reading.read_at = None;
-                    reading.supported = supported(&error);
+                    reading.supported = supported_beside(&error);
                     reading.fail(error.reason(), &error);
                 }
             }

@@ -8,7 +8,8 @@
 //!
 //! Memory, whatever targets answer: for each probe at once `limits.body_bytes`; for each processor
 //! `limits.inflated_bytes` and tables of at most eight times that, 200 MiB at the most; for each of four expensive
-//! requests at once a collector of some MiB, or `limits.body_bytes` where the answer is compressed.
+//! requests at once a collector of some MiB, 70 where a target does its worst, and `limits.body_bytes` where the answer is
+//! compressed.
 
 mod costly;
 mod count;
@@ -33,6 +34,7 @@ pub(crate) use sample::{test_outcome, test_report};
 
 use crate::budget::Skip;
 use crate::config::{Module, Profile};
+use crate::decode::DecodeError;
 use crate::failure::FailureReason;
 use crate::fetch::Fetcher;
 use crate::policy::Policy;
@@ -155,8 +157,9 @@ async fn run(
         recognise(sighting, &state, job.wall_clock());
     }
     // What does not fit is left out, and the answer is in time all the same.
-    let reserve = (job.budget / RESERVE_SHARE).min(MAX_RESERVE);
-    let last = deadline.checked_sub(reserve).unwrap_or(deadline);
+    let last = deadline
+        .checked_sub(reserve(job.budget))
+        .unwrap_or(deadline);
     let mut readings = Vec::new();
     let further = running.further(last, &state, &mut readings).await;
     let learnt = running.costly(&tally, last, &state).await;
@@ -223,6 +226,12 @@ impl Running<'_> {
             (Err(_), Some(cut)) => return Err(cut.into()),
             (tally, None) => tally?,
         };
+        if tally.summary.leaked_only {
+            // Somebody on the way answers with another profile: of all the other goroutines it says nothing.
+            return Err(ProbeError::from(DecodeError::NotPprof {
+                found: "a profile of leaked goroutines",
+            }));
+        }
         let reading = &mut progress.goroutine;
         reading.supported = Some(true);
         reading.truncated = Some(tally.summary.truncated);
@@ -240,6 +249,11 @@ impl Running<'_> {
             body: whole.then_some(bytes),
         })
     }
+}
+
+/// What is kept of this time for the way to the answer.
+fn reserve(budget: Duration) -> Duration {
+    (budget / RESERVE_SHARE).min(MAX_RESERVE)
 }
 
 /// What a probe comes to whose time is over before another that is just the same has ended.

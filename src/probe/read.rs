@@ -57,6 +57,7 @@ impl Running<'_> {
             policy: self.job.policy,
             body_limit: ask.body_limit,
             deadline: ask.deadline,
+            again: !matches!(ask.profile, Profile::Detail | Profile::Leak),
         };
         let fetcher = self.job.fetcher.ok_or(FetchError::Internal {
             what: "a module without a client",
@@ -142,10 +143,19 @@ impl Running<'_> {
     }
 }
 
-/// What a failure says of whether the target has the profile.
+/// What a failure says of whether the target has the goroutine profile.
 pub(super) fn supported(error: &ProbeError) -> Option<bool> {
     match error {
         ProbeError::Fetch(error) if error.is_missing_profile() => Some(false),
+        _ => None,
+    }
+}
+
+/// The same of any other profile. Since the goroutine profile was there a moment ago, whatever answers 404 does not have
+/// this one: routers that list profiles one by one do not know the newer ones, and do not answer as Go does.
+pub(super) fn supported_beside(error: &ProbeError) -> Option<bool> {
+    match error {
+        ProbeError::Fetch(error) if error.is_not_found() => Some(false),
         _ => None,
     }
 }

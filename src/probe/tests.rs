@@ -167,3 +167,11 @@ async fn without_the_goroutine_profile_the_others_say_that_they_were_not_asked_f
     ];
     assert_eq!(said, unread.map(|profile| (profile, failed)));
 }
+
+#[test]
+fn some_time_is_kept_for_the_way_to_the_answer() {
+    for (budget, kept) in [(300_000, 100), (1_000, 100), (999, 99), (10, 1)] {
+        let kept_of = reserve(Duration::from_millis(budget));
+        assert_eq!(kept_of.as_millis(), kept, "{budget}");
+    }
+}

@@ -101,7 +101,7 @@ impl App {
         metrics.reload_succeeded(now);
         Ok(Arc::new(Self {
             history: History::new(options.history_limit),
-            tracker: Tracker::new(tracker_limits(live.config.probes())),
+            tracker: Tracker::new(tracker_limits(&live.config)),
             requests: Arc::new(Semaphore::new(
                 options.max_requests.clamp(1, Semaphore::MAX_PERMITS),
             )),
@@ -166,7 +166,7 @@ impl App {
                 self.metrics
                     .expect_modules(live.config.modules().keys().map(ModuleName::as_str));
                 self.tracker
-                    .set_limits(tracker_limits(live.config.probes()), Instant::now());
+                    .set_limits(tracker_limits(&live.config), Instant::now());
                 self.live.store(Arc::new(live));
                 self.metrics.reload_succeeded(SystemTime::now());
                 info!("configuration reloaded");
@@ -232,9 +232,36 @@ impl Live {
     }
 }
 
-fn tracker_limits(probes: ProbeLimits) -> TrackerLimits {
+/// A target is not forgotten before it may be asked again for what costs it: a scraper that comes less often than
+/// `forget_after` must not find it due each time.
+fn tracker_limits(config: &Config) -> TrackerLimits {
+    let modules = config.modules().values();
+    let intervals =
+        modules.flat_map(|module| [module.detail.min_interval, module.leak.min_interval]);
+    let ProbeLimits {
+        tracked_targets,
+        forget_after,
+        ..
+    } = config.probes();
     TrackerLimits {
-        targets: probes.tracked_targets,
-        forget_after: probes.forget_after,
+        targets: tracked_targets,
+        forget_after: intervals.fold(forget_after, Duration::max),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_remembered_for_an_interval_at_least() {
+        let check = |yaml: &str, minutes: u64| {
+            let limits = tracker_limits(&Config::from_yaml(yaml).unwrap());
+            assert_eq!(limits.forget_after, Duration::from_mins(minutes), "{yaml}");
+        };
+        check("", 60);
+        check("probes: { forget_after: 1m }", 10);
+        check("modules: { a: { detail: { min_interval: 2h } } }", 120);
+        check("modules: { a: { leak: { min_interval: 3h } } }", 180);
     }
 }

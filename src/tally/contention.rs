@@ -2,9 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
 use super::collector::MAX_GROUPS;
@@ -136,11 +138,14 @@ impl Sink for ContentionCollector {
     fn reveal(&mut self, _id: HiddenId, _functions: &[&str]) {}
 }
 
-/// What is remembered of a target's places from probe to probe: those with series. Starts empty; losing it does no
-/// harm.
+/// Stands for all places without series of their own.
+pub const OTHER_PLACES: &str = "other";
+
+/// What is remembered of a target's places from probe to probe: those with series, by a hash of their names, which may be
+/// long. Starts empty; losing it does no harm.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContentionMemory {
-    held: BTreeSet<(Arc<str>, Arc<str>)>,
+    held: BTreeSet<u64>,
 }
 
 /// Which places get series of their own.
@@ -165,7 +170,9 @@ pub fn select_contention(
     limit: usize,
     memory: &mut ContentionMemory,
 ) -> ContentionSelection {
-    let name = |place: &ContentionPlace| (place.blocking_frame.clone(), place.app_frame.clone());
+    let hash = |place: &ContentionPlace| {
+        FixedState::default().hash_one((&place.blocking_frame, &place.app_frame))
+    };
     let within = limit.saturating_add(if limit == 0 { 0 } else { SLACK });
     let mut selection = ContentionSelection {
         shown: Vec::new(),
@@ -174,9 +181,12 @@ pub fn select_contention(
     };
     let mut held = BTreeSet::new();
     for (rank, place) in contention.places.iter().enumerate().take(within) {
-        let name = name(place);
-        if rank < limit || memory.held.contains(&name) {
-            held.insert(name);
+        // A place of that name would be a series twice.
+        let is_other =
+            [&place.blocking_frame, &place.app_frame].map(|name| &**name == OTHER_PLACES);
+        let hash = hash(place);
+        if is_other != [true; 2] && (rank < limit || memory.held.contains(&hash)) {
+            held.insert(hash);
             selection.shown.push(rank);
             selection.other_events = selection.other_events.saturating_sub(place.events);
             selection.other_nanoseconds = selection

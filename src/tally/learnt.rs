@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use crate::classify::WaitReason;
 
 /// Groups of one target that are remembered, at most: five times those that can have series.
 const MAX_REMEMBERED: usize = 512;
+/// Bytes of names that are remembered of one target, at most: those of some 300 groups. A target may make its names as
+/// long as a label value.
+const MAX_NAME_BYTES: usize = 32 << 10;
 
 /// How long goroutines wait, and which of them are marked leaked: what a detailed profile tells beside counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,20 +74,28 @@ impl Leaks {
 }
 
 impl Origins {
-    /// Adds what a detailed profile tells. What was learnt of groups that are not in it stays while there is room.
+    /// Adds what a detailed profile tells, of the largest groups first. What was learnt of groups that are not in it
+    /// stays while there is room.
     pub fn learn(&mut self, tally: &Tally) {
+        // Groups come largest first.
         let told = tally.groups.iter().filter_map(|group| {
             let created_by = group.created_by.clone()?;
-            Some((group, (created_by, group.entry.clone())))
+            Some((group.id, (created_by, group.entry.clone())))
         });
-        let mut known = largest(told);
-        for (id, origin) in std::mem::take(&mut self.0) {
-            if known.len() >= MAX_REMEMBERED {
+        let before = std::mem::take(&mut self.0);
+        let mut bytes = 0_usize;
+        for (id, origin) in told.chain(before) {
+            let more = bytes
+                .saturating_add(origin.0.len())
+                .saturating_add(origin.1.len());
+            if self.0.len() >= MAX_REMEMBERED || more > MAX_NAME_BYTES {
                 break;
             }
-            known.entry(id).or_insert(origin);
+            if let Entry::Vacant(free) = self.0.entry(id) {
+                free.insert(origin);
+                bytes = more;
+            }
         }
-        self.0 = known;
     }
 }
 
@@ -231,5 +243,28 @@ mod tests {
         origins.learn(&newest);
         assert_eq!(origins.0.len(), MAX_REMEMBERED);
         assert!(origins.0.contains_key(&newest.groups[0].id));
+    }
+
+    #[test]
+    fn long_names_take_the_room_of_more_groups() {
+        let names: Vec<String> = (0..MAX_REMEMBERED)
+            .map(|n| format!("main.f{n}{}", "x".repeat(180)))
+            .collect();
+        let many: Vec<_> = names
+            .iter()
+            .map(|name| (name.as_str(), "select", name.as_str()))
+            .collect();
+        let mut origins = Origins::default();
+        let bytes = |origins: &Origins| -> usize {
+            let names = origins.0.values();
+            names
+                .map(|(creator, entry)| creator.len() + entry.len())
+                .sum()
+        };
+        for _ in 0..2 {
+            origins.learn(&dump(&many));
+            assert!(bytes(&origins) <= MAX_NAME_BYTES);
+            assert!(bytes(&origins) > MAX_NAME_BYTES - 400, "room is used");
+        }
     }
 }

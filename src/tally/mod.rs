@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use collector::Collector;
 pub use contention::{
     Contention, ContentionCollector, ContentionMemory, ContentionPlace, ContentionSelection,
-    select_contention,
+    OTHER_PLACES, select_contention,
 };
 pub use focus::Focused;
 pub use learnt::{Leaks, Origins, Waits};

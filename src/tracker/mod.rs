@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::budget::Ledger;
+
 pub use identity::{Cumulative, Identity, Sighting};
 pub use state::{Attempt, Kept, Lore, TargetState, View};
 
@@ -70,14 +72,22 @@ impl Tracker {
     /// The state of a target, empty when nothing is remembered. Two probes of one target share it; lock it
     /// for moments only.
     ///
-    /// Makes room by forgetting who was not used for longest. Cost: logarithmic in the number of targets.
+    /// Makes room by forgetting who was not used for longest. Where that is needed, nobody knows when the target was
+    /// asked for what costs it, so it is not asked at once: with more targets than room each is forgotten before its next
+    /// probe. Cost: logarithmic in the number of targets.
     #[must_use]
     pub fn state(&self, key: TrackKey, now: Instant) -> Arc<Mutex<TargetState>> {
         let mut tracked = self.tracked();
         tracked.uses += 1;
         let last_use = tracked.uses;
+        tracked.shrink(now);
         let (key, state) = match tracked.forget(&key) {
             Some(known) => known,
+            None if tracked.states.len() >= tracked.limits.targets => {
+                let mut state = TargetState::default();
+                state.ledger = Ledger::wary(now);
+                (Arc::new(key), Arc::new(Mutex::new(state)))
+            }
             None => (Arc::new(key), Arc::default()),
         };
         tracked.by_use.insert(last_use, (now, Arc::clone(&key)));
@@ -215,6 +225,24 @@ mod tests {
         // Using it again gives it a new hour.
         drop(tracker.state(key("b"), now + HOUR + HOUR / 3));
         assert_eq!(tracker.count(now + HOUR * 2), 1);
+    }
+
+    #[test]
+    fn who_was_perhaps_forgotten_may_have_been_asked_a_moment_ago() {
+        let (tracker, now) = (tracker(2), Instant::now());
+        let ledger = |target: &str, now| {
+            let state = tracker.state(key(target), now);
+            state.lock().unwrap().ledger.clone()
+        };
+        for target in ["a", "b"] {
+            assert_eq!(ledger(target, now), Ledger::default());
+        }
+        for target in ["c", "a", "b", "c"] {
+            assert_eq!(ledger(target, now), Ledger::wary(now), "{target}");
+        }
+        // Those whose time has passed need their room no more.
+        let later = now + HOUR * 2;
+        assert_eq!(ledger("d", later), Ledger::default());
     }
 
     #[test]

@@ -146,6 +146,9 @@ fn entry<K, V: Default>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Module;
+    use crate::probe::test_report;
+    use crate::tally::{Contention, ContentionPlace, select, select_contention};
 
     #[test]
     fn modules_have_views_of_their_own_and_share_what_is_classified_alike() {
@@ -193,12 +196,41 @@ mod tests {
             asked: now,
             reading: Reading::default(),
         });
+        let place = ContentionPlace {
+            blocking_frame: "main.f".into(),
+            app_frame: "main.f".into(),
+            events: 1,
+            nanoseconds: 1,
+        };
+        let contention = Contention {
+            places: vec![place],
+            ..Contention::default()
+        };
+        let view = state.view("a");
+        for memory in [&mut view.block, &mut view.mutex] {
+            assert_eq!(select_contention(&contention, 1, memory).shown, [0]);
+        }
+        let report = test_report();
+        let limits = Module::default().series;
+        assert!(
+            !select(&report.tally, &limits, &mut view.memory)
+                .shown
+                .is_empty()
+        );
+        for memory in [&view.block, &view.mutex] {
+            assert_ne!(*memory, ContentionMemory::default());
+        }
+        assert_ne!(view.memory, Memory::default());
         let at = SystemTime::UNIX_EPOCH;
         state.restarted(at);
         assert_eq!(state.identity.noticed(), Some(at));
         assert!(!state.ledger.is_missing());
         assert_eq!(state.lore(&ClassifySpec::default()), &Lore::default());
-        assert_eq!(state.view("a").failure, Some(FailureReason::Dns));
+        let forgotten = View {
+            failure: Some(FailureReason::Dns),
+            ..View::default()
+        };
+        assert_eq!(*state.view("a"), forgotten);
     }
 
     #[test]

@@ -47,16 +47,24 @@ impl Diary {
 }
 
 /// A protobuf of goroutines that all wait in one place, ten calls deep.
-fn profile(kind: &str, goroutines: u64) -> Vec<u8> {
+pub(crate) fn profile(kind: &str, goroutines: u64) -> Vec<u8> {
+    of_values(&[(kind, "count")], &[goroutines])
+}
+
+/// The same of a profile with these kinds of values, and their units.
+pub(crate) fn of_values(kinds: &[(&str, &str)], values: &[u64]) -> Vec<u8> {
     let mut strings: Vec<Vec<u8>> = vec![Vec::new()];
     let mut text = |text: &str| {
         strings.push(text.as_bytes().to_vec());
         i64::try_from(strings.len() - 1).unwrap()
     };
-    let kind = ValueType {
-        r#type: text(kind),
-        unit: text("count"),
-    };
+    let sample_type = kinds
+        .iter()
+        .map(|(kind, unit)| ValueType {
+            r#type: text(kind),
+            unit: text(unit),
+        })
+        .collect();
     let files = [
         text("/usr/local/go/src/runtime/proc.go"),
         text("/src/app/main.go"),
@@ -93,10 +101,13 @@ fn profile(kind: &str, goroutines: u64) -> Vec<u8> {
         })
         .collect();
     let profile = Profile {
-        sample_type: vec![kind],
+        sample_type,
         sample: vec![Sample {
             location_id: location.iter().map(|location| location.id).collect(),
-            value: vec![i64::try_from(goroutines).unwrap()],
+            value: values
+                .iter()
+                .map(|value| i64::try_from(*value).unwrap())
+                .collect(),
             label: Vec::new(),
         }],
         location,
@@ -125,7 +136,7 @@ fn target(diary: &Arc<Diary>) -> Server {
 }
 
 /// An exporter's parts, with a clock of its own.
-struct Clockwork {
+pub(crate) struct Clockwork {
     config: Config,
     fetcher: Fetcher,
     policy: Policy,
@@ -136,7 +147,7 @@ struct Clockwork {
 }
 
 impl Clockwork {
-    fn new(yaml: &str, target: &Server) -> Self {
+    pub(crate) fn new(yaml: &str, target: &Server) -> Self {
         let config = Config::from_yaml(yaml).unwrap();
         let any = Defaults {
             targets: &[],
@@ -158,7 +169,12 @@ impl Clockwork {
     }
 
     /// A probe at that second of the story.
-    async fn probe(&self, second: u64) -> Metrics {
+    pub(crate) async fn probe(&self, second: u64) -> Metrics {
+        self.within(Duration::from_secs(10), second).await
+    }
+
+    /// The same that may take so long.
+    pub(crate) async fn within(&self, budget: Duration, second: u64) -> Metrics {
         let after = Duration::from_secs(second);
         let job = ProbeJob {
             target: &self.target,
@@ -170,7 +186,7 @@ impl Clockwork {
             place: None,
             tracker: &self.tracker,
             begun: self.begun + after,
-            budget: Duration::from_secs(10),
+            budget,
             started: SystemTime::UNIX_EPOCH + after,
             keep_body: false,
         };

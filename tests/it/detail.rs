@@ -74,6 +74,15 @@ fn recorded_leaks_are_proven_all_of_them_and_once() {
         let skipped = "goroutine_exporter_detail_skipped_total";
         own.is(skipped, &[("reason", "interval")], 2.0);
         own.is(skipped, &[("reason", "budget")], 0.0);
+        // Bytes that are told again were fetched once.
+        for (profile, file) in [
+            (DETAIL, "goroutine.debug2.txt"),
+            (LEAK, "goroutineleak.debug0.pb.gz"),
+        ] {
+            let file = repository("tests/data").join(folder).join(file);
+            let bytes = std::fs::metadata(file).unwrap().len() as f64;
+            own.is("goroutine_exporter_fetched_bytes_total", &[profile], bytes);
+        }
     }
 }
 

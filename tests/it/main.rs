@@ -29,6 +29,7 @@ mod dashboards_live;
 mod detail;
 mod docs;
 mod go;
+mod harm;
 mod http;
 mod layering;
 mod population;

@@ -59,11 +59,16 @@ impl Server {
 
     /// Answers each request by its path and query.
     pub(crate) fn by_path(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::asked_for(move |path, stream| send(stream, &answer(path)))
+    }
+
+    /// Hands over each request's path and query with its connection.
+    pub(crate) fn asked_for(serve: impl Fn(&str, &TcpStream) + Send + Sync + 'static) -> Self {
         Self::start(move |stream, seen| {
             let Some(lines) = head(&stream) else { return };
             seen.asked.fetch_add(1, Ordering::SeqCst);
             let path = lines.first().and_then(|line| line.split(' ').nth(1));
-            send(&stream, &answer(path.unwrap_or_default()));
+            serve(path.unwrap_or_default(), &stream);
         })
     }
 

@@ -144,6 +144,7 @@ fn fetch<S: Sink + Send>(
             policy: &policy,
             body_limit: module.body_bytes.max(GO_TEXT_BYTES),
             deadline,
+            again: true,
         };
         let mut answer = fetcher.open(&request).await?;
         let mut decoder = Decoder::new(&module.decode);

@@ -202,6 +202,7 @@ async fn a_reader_that_has_enough_stops_the_transfer() {
         policy: &policy,
         body_limit: u64::MAX,
         deadline,
+        again: true,
     };
     let done = fetcher
         .get(&request, &mut |_| ControlFlow::Break(()))

@@ -152,6 +152,37 @@ async fn a_connection_closed_just_as_it_is_reused_is_replaced_once() {
 }
 
 #[tokio::test]
+async fn what_costs_the_target_is_not_sent_again() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let requests = AtomicUsize::new(0);
+    // The answer to the second request is lost, as one is that took longer than the target's time to write it.
+    let server = Server::start(move |_| match requests.fetch_add(1, Ordering::Relaxed) {
+        1 => reply("", Then::Close),
+        _ => ok("x"),
+    })
+    .await;
+    let (fetcher, policy) = (plain(), loopback());
+    let target = server.address.to_string();
+    fetch(&fetcher, &policy, &target).await.unwrap();
+    let target = target.parse().unwrap();
+    let request = Request {
+        target: &target,
+        path: "/p",
+        query: "debug=2",
+        policy: &policy,
+        body_limit: 9,
+        deadline: Instant::now() + PATIENCE,
+        again: false,
+    };
+    let error = fetcher.open(&request).await.unwrap_err();
+    assert!(
+        matches!(error, FetchError::Connect(ConnectFault::Closed)),
+        "{error:?}"
+    );
+    assert_eq!((server.heads().len(), server.connections()), (2, 1));
+}
+
+#[tokio::test]
 async fn a_dropped_fetch_closes_its_connection() {
     let (fetcher, policy) = (plain(), loopback());
     let mut silent = Server::start(|_| reply("", Then::Hang)).await;
@@ -175,6 +206,7 @@ async fn a_dropped_fetch_closes_its_connection() {
         policy: &policy,
         body_limit: 9,
         deadline,
+        again: true,
     };
     let mut answer = fetcher.open(&request).await.unwrap();
     assert_eq!(

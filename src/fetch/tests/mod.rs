@@ -79,6 +79,7 @@ async fn fetch_within(
         policy,
         body_limit,
         deadline,
+        again: true,
     };
     let mut body = Vec::new();
     let mut keep = |chunk: &[u8]| {

@@ -204,8 +204,14 @@ async fn a_scraper_that_closes_its_connection_ends_the_fetch() {
     let request = format!("GET /probe?target={address} HTTP/1.1\r\nHost: a\r\n\r\n");
     scraper.write_all(request.as_bytes()).await.unwrap();
     assert_eq!(next(&mut tells).await, "asked");
+    let left = Instant::now();
     drop(scraper);
     assert_eq!(next(&mut tells).await, "closed");
+    assert!(
+        left.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        left.elapsed()
+    );
     exporter
         .until(r#"goroutine_exporter_probes_total{module="default",result="canceled"} 1"#)
         .await;
@@ -241,4 +247,23 @@ async fn a_target_is_probed_one_at_a_time() {
         "timeout: the deadline passed while waiting for other probes of this target",
     );
     assert!(tells.try_recv().is_err(), "the target was asked twice");
+}
+
+#[tokio::test]
+async fn a_probe_under_another_configuration_is_another_one() {
+    let (address, mut tells) = silent_target(b"").await;
+    let exporter = Exporter::new("probes: { per_target: 2 }");
+    let uri = format!("/probe?target={address}");
+    let second = async {
+        assert_eq!(next(&mut tells).await, "asked");
+        exporter.app.reload().unwrap();
+        tokio::select! {
+            _ = exporter.get(&uri) => panic!("answered"),
+            told = next(&mut tells) => assert_eq!(told, "asked"),
+        }
+    };
+    tokio::select! { _ = exporter.get(&uri) => panic!("answered"), () = second => () }
+    exporter
+        .until("goroutine_exporter_probes_coalesced_total 0")
+        .await;
 }

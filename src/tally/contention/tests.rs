@@ -186,3 +186,16 @@ fn a_place_keeps_its_series_until_it_is_far_out() {
     let found = names(&now, &select_contention(&now, 2, &mut memory));
     assert_eq!(found, ["main.f9", "main.f8", "main.f7", "main.f0"]);
 }
+
+#[test]
+fn a_place_that_is_called_other_is_no_second_series_of_that_name() {
+    let mut waits = contention(&[(1, 1), (2, 3)]);
+    waits.places[0].blocking_frame = OTHER_PLACES.into();
+    waits.places[0].app_frame = OTHER_PLACES.into();
+    let selection = select_contention(&waits, 5, &mut ContentionMemory::default());
+    assert_eq!(names(&waits, &selection), ["main.f1"]);
+    assert_eq!(
+        (selection.other_events, selection.other_nanoseconds),
+        (11, 13)
+    );
+}
