@@ -165,6 +165,12 @@ impl SnapshotId {
         is_id.then(|| Self(text.to_owned()))
     }
 
+    /// The number that tells it from others of that second.
+    pub(super) fn random(&self) -> u64 {
+        let (_, random) = self.0.rsplit_once('-').unwrap_or_default();
+        u64::from_str_radix(random, 16).unwrap_or_default()
+    }
+
     /// It, as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
