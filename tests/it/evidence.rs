@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::go::NEW;
 use crate::http::{ask, try_ask};
-use crate::programs::{Exporter, repository, skip, until};
+use crate::programs::{Exporter, repository, run, skip, until};
 use crate::servers::{GOROUTINES, Server, ok, profile};
 
 /// No budget matters here, and no bound but where a test says so.
@@ -196,6 +196,12 @@ fn an_incident_leaves_its_profiles_behind() {
         if let Some(total) = counted_by_go(&file) {
             assert_eq!(total, *goroutines);
         }
+        let inspected = run(
+            &["inspect", "--format", "json", file.to_str().unwrap()],
+            b"",
+        );
+        let inspected: Value = serde_json::from_slice(&inspected.stdout).unwrap();
+        assert_eq!(inspected["total"], *goroutines);
     }
     drop(running);
     // Another exporter finds what the first one kept, and the incident that goes on is no news to it.
@@ -240,7 +246,7 @@ fn proof_of_leaks_is_kept_once() {
     assert_eq!(listed(&running).len(), 2);
     let (kept, _) = files(folder.path());
     for file in kept {
-        assert!(counted_by_go(&file).is_none_or(|total| total == GOROUTINES as u64));
+        assert!(counted_by_go(&file).is_none_or(|total| total as f64 == GOROUTINES));
     }
 }
 
@@ -250,7 +256,7 @@ fn nothing_that_was_reported_as_kept_is_lost_by_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let target = Server::healthy();
     let mut promised: BTreeSet<String> = BTreeSet::new();
-    let mut interrupted = 0;
+    let (mut interrupted, mut halves) = (0, 0);
     for round in 0..=KILLS {
         let mut running = exporter(PLENTY, folder.path());
         let there = ids(&running);
@@ -274,7 +280,7 @@ fn nothing_that_was_reported_as_kept_is_lost_by_a_kill() {
                 .metrics()
                 .is("goroutine_exporter_storage_skipped_files", &[], 0.0);
             for file in kept.iter().step_by(kept.len() / 8 + 1) {
-                assert!(counted_by_go(file).is_none_or(|total| total == GOROUTINES as u64));
+                assert!(counted_by_go(file).is_none_or(|total| total as f64 == GOROUTINES));
             }
             break;
         }
@@ -304,6 +310,8 @@ fn nothing_that_was_reported_as_kept_is_lost_by_a_kill() {
         thread::park_timeout(Duration::from_micros(micros));
         running.program.signal("KILL");
         running.program.wait();
+        let (_, others) = files(folder.path());
+        halves += others.len() - 1;
         stop.store(true, Ordering::SeqCst);
         for asker in askers {
             let (ids, cut) = asker.join().unwrap();
@@ -314,6 +322,7 @@ fn nothing_that_was_reported_as_kept_is_lost_by_a_kill() {
     // Otherwise nothing was in the way of the kills.
     assert!(promised.len() > KILLS, "only {} kept", promised.len());
     assert!(interrupted > KILLS, "only {interrupted} interrupted");
+    assert!(halves > 0, "never in the middle of writing");
 }
 
 fn inflated(gzip: &[u8]) -> Vec<u8> {
