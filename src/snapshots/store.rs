@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
-use super::entry::{Bounds, Entry, NewSnapshot, SnapshotId, StorageSpec, Trigger};
+use super::entry::{Bounds, Entry, NewSnapshot, SnapshotId, StorageSpec};
 use super::file::{head, is_whole, write};
 use super::retention::{SteadyClock, plan};
 
@@ -230,14 +230,15 @@ impl Store {
         self.failed().is_some_and(|failed| failed.elapsed() < REST)
     }
 
-    /// Whether a snapshot of this target was taken for one of these reasons since then; what was taken in the future
-    /// does not count. Costs no reading.
+    /// Whether one like this, of the same target by the same modules for the same reason, was taken since then; what was
+    /// taken in the future does not count. Costs no reading.
     #[must_use]
-    pub fn has_since(&self, target: &str, triggers: &[Trigger], since: SystemTime) -> bool {
+    pub fn has_since(&self, new: &NewSnapshot, since: SystemTime) -> bool {
         let now = SystemTime::now();
         self.index().values().any(|entry| {
-            entry.target == target
-                && triggers.contains(&entry.trigger)
+            entry.trigger == new.trigger
+                && entry.target == new.target
+                && entry.module == new.module
                 && (since..=now).contains(&entry.taken)
         })
     }
@@ -318,10 +319,7 @@ impl Store {
         if writer.lock.is_some() {
             return Ok(());
         }
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.path)?;
+        make_folder(&self.path)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -485,6 +483,24 @@ fn inspect(file: &DirEntry) -> io::Result<Found> {
     Ok(entry
         .filter(|entry| entry.id == id)
         .map_or(Found::Foreign, Found::Snapshot))
+}
+
+/// Makes a folder and those above it, and makes their names durable.
+fn make_folder(path: &Path) -> io::Result<()> {
+    let missing = path.ancestors().take_while(|path| {
+        // The last ancestor of a relative path is empty, and is where we are.
+        !path.as_os_str().is_empty() && !path.exists()
+    });
+    let missing: Vec<&Path> = missing.collect();
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(path)?;
+    for made in missing {
+        match made.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all()?,
+            _ => File::open(".")?.sync_all()?,
+        }
+    }
+    Ok(())
 }
 
 fn under_way(id: &SnapshotId) -> String {
