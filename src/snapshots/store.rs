@@ -1,10 +1,9 @@
 //! The folder of snapshots: what is in it, and how it changes without ever showing half of anything.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,15 +12,12 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
 
 use super::entry::{Bounds, Entry, NewSnapshot, SnapshotId, StorageSpec};
-use super::file::{head, is_whole, write};
+use super::file::{is_whole, write};
+use super::folder::{
+    Found, inspect, make_folder, name, open_lock, read_file, under_way, write_whole,
+};
 use super::retention::{SteadyClock, plan};
 
-/// What names of snapshots end in.
-const SUFFIX: &str = ".pb.gz";
-/// What names of files under way begin and end with.
-const UNDER_WAY: (&str, &str) = (".", ".tmp");
-/// The file whose lock says that the folder is in use.
-const LOCK: &str = ".goroutine_exporter.lock";
 /// Names of files left alone that one line of the log tells, at most.
 const MAX_TOLD: usize = 3;
 /// How long a folder that cannot be used is left in peace, so that a disk that is full is not asked with every probe.
@@ -320,12 +316,7 @@ impl Store {
             return Ok(());
         }
         make_folder(&self.path)?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(self.path.join(LOCK))?;
+        let lock = open_lock(&self.path)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -372,7 +363,7 @@ impl Store {
     }
 
     fn file(&self, id: &SnapshotId) -> PathBuf {
-        self.path.join(format!("{id}{SUFFIX}"))
+        self.path.join(name(id))
     }
 
     /// Removes file and entry; that the file is gone already is fine.
@@ -442,88 +433,6 @@ impl Store {
     fn index(&self) -> MutexGuard<'_, BTreeMap<SnapshotId, Entry>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What a file in the folder is.
-enum Found {
-    Snapshot(Entry),
-    /// Left by a crash in the middle of writing.
-    UnderWay,
-    /// Not written by us, or not as it is now.
-    Foreign,
-    /// Ours, or no file.
-    Nothing,
-}
-
-fn inspect(file: &DirEntry) -> io::Result<Found> {
-    let name = file.file_name();
-    let Some(name) = name.to_str() else {
-        return Ok(Found::Foreign);
-    };
-    let kind = file.file_type()?;
-    if name == LOCK || kind.is_dir() {
-        return Ok(Found::Nothing);
-    }
-    if !kind.is_file() {
-        return Ok(Found::Foreign);
-    }
-    let (before, behind) = UNDER_WAY;
-    let inner = name
-        .strip_prefix(before)
-        .and_then(|name| name.strip_suffix(behind));
-    if inner.and_then(SnapshotId::parse).is_some() {
-        return Ok(Found::UnderWay);
-    }
-    let Some(id) = name.strip_suffix(SUFFIX).and_then(SnapshotId::parse) else {
-        return Ok(Found::Foreign);
-    };
-    // A file that cannot be read, or is gone by now, is as good as foreign.
-    let read = || head(File::open(file.path())?, file.metadata()?.len());
-    let entry = read().ok().flatten().map(|head| head.entry);
-    Ok(entry
-        .filter(|entry| entry.id == id)
-        .map_or(Found::Foreign, Found::Snapshot))
-}
-
-/// Makes a folder and those above it, and makes their names durable.
-fn make_folder(path: &Path) -> io::Result<()> {
-    let missing = path.ancestors().take_while(|path| {
-        // The last ancestor of a relative path is empty, and is where we are.
-        !path.as_os_str().is_empty() && !path.exists()
-    });
-    let missing: Vec<&Path> = missing.collect();
-    let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(path)?;
-    for made in missing {
-        match made.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all()?,
-            _ => File::open(".")?.sync_all()?,
-        }
-    }
-    Ok(())
-}
-
-fn under_way(id: &SnapshotId) -> String {
-    let (before, behind) = UNDER_WAY;
-    format!("{before}{id}{behind}")
-}
-
-fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
-/// Reads one byte more than there should be, at most: enough to see that it is too long.
-fn read_file(path: &Path, bytes: u64) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    let limit = bytes.saturating_add(1);
-    File::open(path)?.take(limit).read_to_end(&mut content)?;
-    Ok(content)
 }
 
 #[cfg(test)]

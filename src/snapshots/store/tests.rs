@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::super::entry::Trigger;
 use super::super::file::rounded;
+use super::super::folder::LOCK;
 use super::*;
 
 const GROUPED: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x03\0\0\0\0\0\0\0\0\0";
