@@ -19,6 +19,7 @@
 //! - [`expose`]: an outcome as text for Prometheus.
 //! - [`reading`]: how a profile was fetched and read.
 //! - [`tracker`], [`history`], [`self_metrics`]: what is remembered of targets, of probes and of the exporter.
+//! - [`snapshots`]: profiles kept as evidence, in a folder, within bounds.
 //! - [`server`]: routes, pages, connections. [`commands`] and [`cli`]: the command line.
 //! - [`demo`]: a simulated target, which knows nothing of the exporter.
 //!
@@ -33,6 +34,7 @@
 //! - The core imports nothing of the edge, and names neither files, sockets, clocks nor logs
 //!   (`tests/it/layering.rs`).
 //! - No connection is opened to an address that [`policy`] did not permit.
+//! - A snapshot that was reported as kept survives a crash, and the first of an incident outlives its later ones.
 //! - A secret has no way to be printed ([`secret`]).
 
 pub mod budget;
@@ -53,6 +55,7 @@ pub mod reading;
 pub mod secret;
 pub mod self_metrics;
 pub mod server;
+pub mod snapshots;
 pub mod tally;
 pub mod target;
 pub mod tracker;

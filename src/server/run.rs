@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
 use tracing::{debug, info, warn};
 
+use super::evidence;
 use super::flights::{FlightKey, Patience};
 use super::request::ModuleSet;
 use super::state::{App, Live};
@@ -25,6 +26,8 @@ pub(super) struct Asked {
     pub(super) budget: Duration,
     /// Whether the profile itself is wanted, too.
     pub(super) keep_body: bool,
+    /// Whether somebody takes a snapshot of it.
+    pub(super) by_hand: bool,
 }
 
 /// What a probe of its own needs to begin.
@@ -87,7 +90,7 @@ impl Asked {
             begun,
             budget: self.budget,
             started,
-            keep_body: self.keep_body,
+            keep_body: self.keep_body || self.live.store.is_some(),
         }
     }
 
@@ -104,7 +107,7 @@ impl Asked {
         };
         let module = &self.modules.module;
         let running = app.metrics.probe_started(module.name.as_str());
-        let outcome = probe(self.job(begun, started, place)).await;
+        let mut outcome = probe(self.job(begun, started, place)).await;
         if let Some(refusal) = outcome.refusal() {
             app.metrics.target_refused(refusal.reason().as_str());
         }
@@ -119,7 +122,15 @@ impl Asked {
             target: outcome.target.clone(),
             path: module.path.clone(),
         };
-        log(&outcome, &app.tracker.state(key, Instant::now()));
+        let state = app.tracker.state(key, Instant::now());
+        log(&outcome, &state);
+        evidence::consider(self, &outcome, &state);
+        if let Ok(report) = &mut outcome.result
+            && !self.keep_body
+        {
+            // Askers hold outcomes for longer than probes have places, and their number is not that of the places.
+            report.body = None;
+        }
         outcome
     }
 }

@@ -58,6 +58,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
             modules: modules.clone(),
             budget: *budget,
             keep_body: false,
+            by_hand: false,
         })
         .collect();
     let probes = wanted

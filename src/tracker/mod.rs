@@ -1,6 +1,7 @@
 //! What is remembered of each target from one probe to the next, within bounds. Losing any of it does no harm,
 //! and all of it is lost on restart.
 
+mod evidence;
 mod identity;
 mod state;
 
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::budget::Ledger;
 
+pub use evidence::{BASELINE_INTERVAL, Decision, Evidence, Look};
 pub use identity::{Cumulative, Identity, Sighting};
 pub use state::{Attempt, Kept, Lore, TargetState, View};
 

@@ -28,6 +28,7 @@ mod dashboards;
 mod dashboards_live;
 mod detail;
 mod docs;
+mod evidence;
 mod go;
 mod harm;
 mod http;

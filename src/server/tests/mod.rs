@@ -3,6 +3,7 @@
 mod bounds;
 mod paths;
 mod probes;
+mod snapshots;
 
 use std::fmt::Write;
 use std::net::SocketAddr;
