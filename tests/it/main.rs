@@ -31,6 +31,7 @@ mod docs;
 mod go;
 mod http;
 mod layering;
+mod pasted;
 mod population;
 mod programs;
 mod prometheus;

@@ -12,6 +12,8 @@ use crate::profile::Sink;
 /// Examples kept of lines that were skipped, and their length.
 const EXAMPLES: usize = 2;
 const EXAMPLE_CHARS: usize = 80;
+/// A line that is damage wherever it stands in a dump.
+const MISSING: &[u8] = b"\tlines are missing here";
 
 /// Where the reader stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,10 @@ pub(super) struct Dumps<S, F> {
     held: Option<(Vec<u8>, u64)>,
     /// A word alone, which is a call if a place follows right below.
     word: Option<Vec<u8>>,
+    /// The goroutine or counted stack being read must have calls, and none came yet.
+    bare: bool,
+    /// The goroutine being read has calls.
+    calls: bool,
     /// The next header begins a dump.
     fresh: bool,
     /// The last line was `-----`.
@@ -71,6 +77,8 @@ impl<S: Sink, F: FnMut() -> S> Dumps<S, F> {
             found: 0,
             held: None,
             word: None,
+            bare: false,
+            calls: false,
             fresh: false,
             dashes: false,
             orphans: 0,
@@ -138,11 +146,11 @@ impl<S: Sink, F: FnMut() -> S> Dumps<S, F> {
             State::Block { .. } => {
                 self.release(false);
                 self.drop_word();
-                self.emit(b"\tlines are missing here");
+                self.emit(MISSING);
                 self.end_block();
             }
             State::Counts { open: true } => {
-                self.emit(b"lines are missing here");
+                self.emit(MISSING);
                 self.blank();
             }
             State::Counts { open: false } | State::Outside { .. } | State::Orphans => {}
@@ -196,6 +204,9 @@ impl<S: Sink, F: FnMut() -> S> Dumps<S, F> {
         }
         self.release(false);
         self.drop_word();
+        if cut.is_none() {
+            self.end_bare();
+        }
         self.close();
         Finished {
             chosen: self.chosen,
@@ -220,6 +231,7 @@ impl<S: Sink, F: FnMut() -> S> Dumps<S, F> {
         self.end_block();
         match self.state {
             State::Counts { open: true } => {
+                self.end_bare();
                 self.emit(b"");
                 self.state = State::Counts { open: false };
             }
@@ -233,6 +245,7 @@ impl<S: Sink, F: FnMut() -> S> Dumps<S, F> {
         if let State::Block { .. } = self.state {
             self.release(false);
             self.drop_word();
+            self.end_bare();
             self.emit(b"");
             self.state = State::Outside { call: false };
         }
@@ -264,6 +277,7 @@ impl<S: Sink, F: FnMut() -> S> Dumps<S, F> {
     }
 
     fn begin(&mut self, line: &[u8], id: u64) {
+        self.calls = false;
         if let Some(open) = &mut self.current {
             open.note(id);
             open.push_line(line);
@@ -296,6 +310,7 @@ impl<S: Sink, F: FnMut() -> S> Dumps<S, F> {
 
     fn total(&mut self, line: &[u8]) {
         self.end_block();
+        self.end_bare();
         self.open(Text::counts());
         self.emit(line);
         self.state = State::Counts { open: true };
@@ -303,6 +318,7 @@ impl<S: Sink, F: FnMut() -> S> Dumps<S, F> {
 
     fn call(&mut self, line: &[u8]) {
         self.release(true);
+        self.has_calls();
         self.drop_word();
         self.emit(line);
         self.state = State::Block { awaiting: true };
@@ -312,6 +328,7 @@ impl<S: Sink, F: FnMut() -> S> Dumps<S, F> {
         match self.state {
             State::Block { .. } => {
                 self.release(false);
+                self.has_calls();
                 if let Some(word) = self.word.take() {
                     // It may be a call of C, or any line between a call and its place; the decoder says damage then.
                     self.emit(&word);
@@ -343,6 +360,7 @@ impl<S: Sink, F: FnMut() -> S> Dumps<S, F> {
             }
             Kind::Elsewhere(text) => {
                 self.release(false);
+                self.has_calls();
                 self.drop_word();
                 if let Some(open) = &mut self.current {
                     open.push_place(text);
@@ -362,7 +380,19 @@ impl<S: Sink, F: FnMut() -> S> Dumps<S, F> {
             _ => {
                 self.drop_word();
                 self.skip(line);
+                self.bare |= !self.calls;
             }
+        }
+    }
+
+    fn has_calls(&mut self) {
+        (self.calls, self.bare) = (true, false);
+    }
+
+    /// Says that calls are missing where there must be some: their lines are there, and were not understood.
+    fn end_bare(&mut self) {
+        if std::mem::take(&mut self.bare) {
+            self.emit(MISSING);
         }
     }
 
@@ -370,9 +400,12 @@ impl<S: Sink, F: FnMut() -> S> Dumps<S, F> {
         match kind {
             Kind::Counted => {
                 if open && self.current.as_ref().is_some_and(Open::has_stacks) {
+                    self.end_bare();
                     self.emit(b"");
                 }
                 self.emit(line);
+                // Only a goroutine that has not run yet has one address and no call.
+                self.bare = line.iter().filter(|byte| **byte == b'x').count() > 1;
                 if let Some(current) = &mut self.current {
                     current.note(0);
                 }
@@ -380,6 +413,7 @@ impl<S: Sink, F: FnMut() -> S> Dumps<S, F> {
             }
             Kind::CountedFrame => {
                 self.state = State::Counts { open: true };
+                self.bare &= memchr::memmem::find(line, b"0x").is_none();
                 if let Some(current) = &mut self.current {
                     current.push_counted(line);
                 }
@@ -414,6 +448,7 @@ impl<S: Sink, F: FnMut() -> S> Dumps<S, F> {
 
     /// Ends the dump that is being read and begins another.
     fn open(&mut self, text: Text) {
+        self.end_bare();
         self.close();
         self.found = self.found.saturating_add(1);
         let mut open = match (self.choice, self.chosen.take()) {

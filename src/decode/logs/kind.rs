@@ -53,6 +53,7 @@ pub(super) fn kind(line: &[u8]) -> Kind<'_> {
         [b'\t' | b' ', ..] => indented(line),
         // Daemons of syslog write a tab so.
         [b'#', b'0', b'1', b'1', ..] => indented_text(line.get(4..).unwrap_or_default(), true),
+        [b'#', b'#', b'0', b'1', b'1', ..] => Kind::CountedFrame,
         [b'#', b'\t' | b' ', rest @ ..] => {
             let rest = rest.trim_ascii_start();
             if rest.starts_with(b"0x") || rest.starts_with(b"labels: {") {

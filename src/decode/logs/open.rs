@@ -140,6 +140,18 @@ impl<S: Sink> Open<S> {
             self.push_line(line);
             return;
         }
+        if line.starts_with(b"##011") {
+            let mut tabs = Vec::new();
+            let mut rest = line;
+            while let Some(at) = memchr::memmem::find(rest, b"#011") {
+                tabs.extend_from_slice(rest.get(..at).unwrap_or_default());
+                tabs.push(b'\t');
+                rest = rest.get(at + 4..).unwrap_or_default();
+            }
+            tabs.extend_from_slice(rest);
+            self.push_line(&tabs);
+            return;
+        }
         let rest = line.get(1..).unwrap_or_default().trim_ascii();
         let word = |text: &[u8]| {
             text.iter()

@@ -302,6 +302,11 @@ fn what_cannot_be_told_is_damage() {
             1,
         );
     }
+    // Lines that are not understood in place of all calls.
+    let unknown = format!("goroutine 7 [select]:\n%% main.a(0x1)\n%% /svc/a.go:1 +0x1\n\n{second}");
+    check(&unknown, expected, 1);
+    let counted = "goroutine profile: total 3\n3 @ 0x1 0x2\n%% main.a\n\n";
+    check(counted, &[], 1);
     // A start in mid-goroutine, plain and wrapped.
     let start = format!("main.z()\n\t/svc/z.go:1 +0x1\nmain.y()\n\t/svc/y.go:1 +0x1\n\n{second}");
     check(&start, expected, 1);
@@ -486,4 +491,121 @@ fn what_is_no_dump_is_refused_in_the_same_words() {
         "the text of another profile",
     );
     check("goroutine 1 [sel", "text without the header");
+}
+
+/// Reads within a time that only work in proportion to the input can keep, with debug assertions on and off.
+fn in_time(text: &[u8]) -> Result<Outcome<Recorder>, DecodeError> {
+    let started = std::time::Instant::now();
+    let found = read_in(text, 1 << 16, Choice::Best);
+    let bound = std::time::Duration::from_secs(20);
+    assert!(started.elapsed() < bound, "{:?}", started.elapsed());
+    found
+}
+
+#[test]
+fn hostile_texts_take_time_in_proportion() {
+    let dump = TWO.join("\n") + "\n";
+    let mib = |unit: &str| unit.repeat((1 << 20) / unit.len());
+    for unit in [
+        "goroutine 1 [",
+        "goroutine 1 [x]: ",
+        "{\"log\":\"",
+        "{\"a\":",
+        "[[",
+        "\"\\",
+        "\\\"goroutine 1 [",
+        "\u{1b}[",
+        "\u{1b}",
+        " ",
+        "> ",
+        "2026-11-25T01:02:03Z stderr P ",
+        "#011",
+    ] {
+        let long = mib(unit);
+        // One long line, before a dump and within it; and a million short lines.
+        let _ = in_time(format!("{long}\n{dump}").as_bytes());
+        let _ = in_time(
+            dump.replace("main.a(0x1)\n", &format!("main.a(0x1)\n{long}\n"))
+                .as_bytes(),
+        );
+        let lines = format!("{unit}\n").repeat((1 << 21) / (unit.len() + 1));
+        let _ = in_time(format!("{lines}{dump}{lines}").as_bytes());
+        let _ = in_time(
+            format!(
+                "{}{dump}",
+                format!("{unit}goroutine 9 [select]:\n").repeat(20_000)
+            )
+            .as_bytes(),
+        );
+    }
+    // A new prefix each time.
+    let prefixes: String = (0..20_000)
+        .map(|n| format!("p{n} goroutine {n} [select]:\np{n} main.a()\n"))
+        .collect();
+    let _ = in_time(prefixes.as_bytes());
+    // A line that never ends, and parts that never end.
+    let _ = in_time(&b"x".repeat(3 * super::lines::LINE_BYTES));
+    let part = "2026-11-25T01:02:03Z stderr P ".to_owned() + &"x".repeat(1000) + "\n";
+    let _ = in_time(part.repeat(20_000).as_bytes());
+}
+
+#[test]
+fn any_lines_are_read_or_refused_the_same_in_pieces() {
+    const WORDS: [&str; 30] = [
+        "\n",
+        "\n",
+        "\n\n",
+        "\r\n",
+        "\t",
+        " ",
+        "goroutine 2 [select]:",
+        "goroutine 3 [running]:",
+        "goroutine ",
+        "main.a()",
+        "\n\t/a.go:1 +0x1\n",
+        "created by main.b",
+        "{\"log\":\"",
+        "\\n\",\"stream\":\"stderr\"}\n",
+        "\"",
+        "\\",
+        "\\u00",
+        "{\"MESSAGE\":[",
+        "10,9]}",
+        "2026-11-25T01:02:03.1Z stderr F ",
+        "2026-11-25T01:02:03.1Z stdout P ",
+        "> ",
+        "web-1 | ",
+        "msg=\"",
+        "SIGQUIT: quit\n",
+        "-----\n",
+        "goroutine profile: total 3\n",
+        "3 @ 0x1\n",
+        "#\t0x1\tmain.a+0x1\t/a.go:1\n",
+        "\u{1b}[31m",
+    ];
+    let mut seed = 7_u32;
+    let mut next = || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        usize::try_from(seed >> 16).unwrap()
+    };
+    let mut read = 0;
+    for _ in 0..20_000 {
+        let text: String = (0..next() % 40)
+            .map(|_| WORDS[next() % WORDS.len()])
+            .collect();
+        let show = |found: Result<Outcome<Recorder>, DecodeError>| {
+            found.map(|found| (found.sink.goroutines, found.summary, found.report))
+        };
+        let whole = show(read_in(text.as_bytes(), usize::MAX, Choice::Best));
+        let size = next() % 9 + 1;
+        assert_eq!(
+            show(read_in(text.as_bytes(), size, Choice::Best)),
+            whole,
+            "{text:?} in pieces of {size}"
+        );
+        let all = read_in(text.as_bytes(), size, Choice::All);
+        assert_eq!(all.is_ok(), whole.is_ok());
+        read += u32::from(whole.is_ok());
+    }
+    assert!(read > 1_000, "{read} were dumps");
 }
