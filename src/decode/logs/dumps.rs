@@ -184,14 +184,13 @@ impl<S: Sink, F: FnMut() -> S> Dumps<S, F> {
                 (_, Kind::Blank) => {}
                 (State::Block { .. } | State::Counts { open: true }, _) => self.cut(cut),
                 (State::Counts { .. }, Kind::Other | Kind::Word | Kind::Chatter) => self.skip(cut),
-                (State::Counts { .. }, _) => self.cut(cut),
+                (State::Counts { .. }, _) | (_, Kind::BrokenHeader) => self.cut(cut),
                 (_, Kind::Header(id, _)) => {
                     if self.begins_again(id) {
                         self.open(Text::blocks());
                     }
                     self.cut(cut);
                 }
-                (_, Kind::BrokenHeader) => self.cut(cut),
                 (_, Kind::Total) => {
                     self.open(Text::counts());
                     self.cut(cut);
@@ -405,7 +404,7 @@ impl<S: Sink, F: FnMut() -> S> Dumps<S, F> {
                 }
                 self.emit(line);
                 // Only a goroutine that has not run yet has one address and no call.
-                self.bare = line.iter().filter(|byte| **byte == b'x').count() > 1;
+                self.bare = memchr::memmem::find_iter(line, b"0x").nth(1).is_some();
                 if let Some(current) = &mut self.current {
                     current.note(0);
                 }

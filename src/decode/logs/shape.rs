@@ -115,9 +115,8 @@ impl Word {
             return true;
         }
         match before {
-            [] => true,
-            // klog: the level and the date, I1125.
-            [b'I' | b'W' | b'E' | b'F'] | [.., b' ', b'I' | b'W' | b'E' | b'F'] => true,
+            // The start of the line, or klog's level before the date: I1125.
+            [] | [b'I' | b'W' | b'E' | b'F'] | [.., b' ', b'I' | b'W' | b'E' | b'F'] => true,
             [.., last] => matches!(
                 last,
                 b' ' | b'\t' | b'[' | b'(' | b'<' | b'=' | b':' | b'"' | b'#' | b'+'
@@ -163,7 +162,7 @@ mod tests {
     #[track_caller]
     fn check(prefix: &str, line: &str, rest: Option<&str>) {
         let shape = Shape::new(prefix.as_bytes()).unwrap();
-        let found = shape.length(line.as_bytes()).map(|at| &line[at..]);
+        let found = shape.length(line.as_bytes()).and_then(|at| line.get(at..));
         assert_eq!(found, rest, "{prefix:?} before {line:?}");
     }
 

@@ -364,7 +364,12 @@ fn several_dumps_are_told_apart_and_one_is_read() {
     check(&(running(5, 1) + &one + &running(6, 1)), 3, 2, 4);
     check(&(running(5, 1) + &running(6, 1)), 2, 2, 1);
     // A cut dump goes behind a whole one.
-    check(&(one.clone() + &one[..one.len() - 9]), 2, 1, 4);
+    check(
+        &(one.clone() + one.strip_suffix(".go:1 +0x1\n\n").unwrap()),
+        2,
+        1,
+        4,
+    );
     // Signals, other processes, profiles with counts.
     let signal = format!(
         "SIGQUIT: quit\nPC=0x1 m=0\n\n{}",
@@ -387,7 +392,7 @@ fn several_dumps_are_told_apart_and_one_is_read() {
         })
     };
     check(
-        &(pods("a", &blocks) + &pods("b", &block(9, 1).repeat(1)) + &pods("b", &block(10, 1))),
+        &(pods("a", &blocks) + &pods("b", &block(9, 1)) + &pods("b", &block(10, 1))),
         2,
         2,
         2,
@@ -493,13 +498,17 @@ fn what_is_no_dump_is_refused_in_the_same_words() {
     check("goroutine 1 [sel", "text without the header");
 }
 
-/// Reads within a time that only work in proportion to the input can keep, with debug assertions on and off.
-fn in_time(text: &[u8]) -> Result<Outcome<Recorder>, DecodeError> {
+/// Reads within a time that only work in proportion to the input can keep, slow builds included. What it is read as is
+/// for others to say; the books of the one dump that is certain are kept.
+fn in_time(text: &[u8]) {
     let started = std::time::Instant::now();
     let found = read_in(text, 1 << 16, Choice::Best);
     let bound = std::time::Duration::from_secs(20);
     assert!(started.elapsed() < bound, "{:?}", started.elapsed());
-    found
+    if let Ok(found) = found {
+        let listed = u64::try_from(found.sink.goroutines.len()).unwrap();
+        assert!(found.sink.total >= listed && found.report.examples.len() <= 2);
+    }
 }
 
 #[test]
@@ -523,14 +532,14 @@ fn hostile_texts_take_time_in_proportion() {
     ] {
         let long = mib(unit);
         // One long line, before a dump and within it; and a million short lines.
-        let _ = in_time(format!("{long}\n{dump}").as_bytes());
-        let _ = in_time(
+        in_time(format!("{long}\n{dump}").as_bytes());
+        in_time(
             dump.replace("main.a(0x1)\n", &format!("main.a(0x1)\n{long}\n"))
                 .as_bytes(),
         );
         let lines = format!("{unit}\n").repeat((1 << 21) / (unit.len() + 1));
-        let _ = in_time(format!("{lines}{dump}{lines}").as_bytes());
-        let _ = in_time(
+        in_time(format!("{lines}{dump}{lines}").as_bytes());
+        in_time(
             format!(
                 "{}{dump}",
                 format!("{unit}goroutine 9 [select]:\n").repeat(20_000)
@@ -542,11 +551,11 @@ fn hostile_texts_take_time_in_proportion() {
     let prefixes: String = (0..20_000)
         .map(|n| format!("p{n} goroutine {n} [select]:\np{n} main.a()\n"))
         .collect();
-    let _ = in_time(prefixes.as_bytes());
+    in_time(prefixes.as_bytes());
     // A line that never ends, and parts that never end.
-    let _ = in_time(&b"x".repeat(3 * super::lines::LINE_BYTES));
+    in_time(&b"x".repeat(3 * super::lines::LINE_BYTES));
     let part = "2026-11-25T01:02:03Z stderr P ".to_owned() + &"x".repeat(1000) + "\n";
-    let _ = in_time(part.repeat(20_000).as_bytes());
+    in_time(part.repeat(20_000).as_bytes());
 }
 
 #[test]

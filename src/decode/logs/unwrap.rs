@@ -398,7 +398,7 @@ impl Field {
     fn before(line: &[u8], quote: usize) -> Option<Self> {
         let before = line.get(..quote)?;
         let (key, json) = if let Some(key) = before.strip_suffix(b"=") {
-            let start = key.iter().rposition(|byte| byte.is_ascii_whitespace());
+            let start = key.iter().rposition(u8::is_ascii_whitespace);
             (key.get(start.map_or(0, |at| at + 1)..)?, false)
         } else {
             let key = before.trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
