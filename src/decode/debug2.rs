@@ -32,9 +32,15 @@ use seen::Seen;
 
 pub(super) use header::unquote;
 
+/// The number in a header, and whether the goroutine is running; otherwise as [`header::parse`].
+pub(super) fn header(line: &[u8]) -> Option<Result<(u64, bool), ()>> {
+    header::parse(line)
+        .map(|header| header.map(|header| (header.id, header.wait_reason == b"running")))
+}
+
 /// Where Go cuts a dump without a word: the largest buffer net/http/pprof tries (runtime/pprof/pprof.go,
 /// `writeGoroutineStacks`).
-const GO_CUT_BYTES: u64 = 64 << 20;
+pub(super) const GO_CUT_BYTES: u64 = 64 << 20;
 /// The most stacks and creators remembered by the hash of their text.
 const MAX_REMEMBERED: usize = 1 << 15;
 /// Go 1.19 prints at most 100 frames, up to three of them hidden, and says nothing when there were more.

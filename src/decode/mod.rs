@@ -9,6 +9,7 @@ mod debug1;
 mod debug2;
 mod gzip;
 mod hidden;
+pub mod logs;
 pub mod messages;
 mod proto;
 #[cfg(test)]

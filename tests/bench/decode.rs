@@ -16,6 +16,7 @@ use std::io::Read as _;
 use divan::counter::BytesCount;
 use dumps::{DEEP, MANY, SHALLOW, Shape};
 use goroutine_exporter::classify::Rules;
+use goroutine_exporter::decode::logs::{Choice, Reader};
 use goroutine_exporter::decode::{self, Decoder, Limits};
 use goroutine_exporter::expose::expose_tally;
 use goroutine_exporter::tally::{Collector, Memory, SeriesLimits, Tally, select};
@@ -52,6 +53,40 @@ fn debug2(bencher: divan::Bencher<'_, '_>, (_, shape): (&str, Shape)) {
         assert_eq!(
             (tally.total, tally.summary.damage),
             (shape.goroutines as u64, 0)
+        );
+        tally
+    });
+}
+
+/// As `inspect` reads files: plain, in Docker's JSON, and behind a prefix.
+#[divan::bench(args = ["plain", "docker", "prefix"], sample_count = 10)]
+fn logs(bencher: divan::Bencher<'_, '_>, wrapper: &str) {
+    let plain = String::from_utf8(dumps::debug2(DEEP)).unwrap();
+    let body: String = match wrapper {
+        "plain" => plain,
+        "docker" => plain
+            .lines()
+            .map(|line| {
+                let line = line.replace('\t', "\\t");
+                format!("{{\"log\":\"{line}\\n\",\"stream\":\"stderr\",\"time\":\"2026-11-25T01:02:03.123456789Z\"}}\n")
+            })
+            .collect(),
+        _ => plain
+            .lines()
+            .map(|line| format!("[pod/web-7d9f8-x2x1z/app] {line}\n"))
+            .collect(),
+    };
+    let rules = Rules::default();
+    bencher.counter(BytesCount::new(body.len())).bench(|| {
+        let mut reader = Reader::new(&LIMITS, Choice::Best, || Collector::new(&rules));
+        for piece in divan::black_box(body.as_bytes()).chunks(PIECE_BYTES) {
+            reader.push(piece).unwrap();
+        }
+        let outcome = reader.finish().unwrap();
+        let tally = outcome.sink.finish(outcome.summary);
+        assert_eq!(
+            (tally.total, tally.summary.damage),
+            (DEEP.goroutines as u64, 0)
         );
         tally
     });

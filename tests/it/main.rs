@@ -33,6 +33,7 @@ mod go;
 mod harm;
 mod http;
 mod layering;
+mod pasted;
 mod population;
 mod programs;
 mod prometheus;

@@ -13,6 +13,7 @@ use regex::bytes::Regex;
 
 use crate::cli::{InspectArgs, InspectFormat};
 use crate::config::{ConfigHandle, Module};
+use crate::decode::logs::{Choice, Outcome};
 use crate::expose::expose_tally;
 use crate::profile::Sink;
 use crate::tally::{Collector, Focused, Memory, Selection, Stacks, Tally, select};
@@ -51,14 +52,14 @@ pub fn run(arguments: &InspectArgs, out: &mut impl Write) -> anyhow::Result<()> 
     for name in &arguments.sources {
         let source = Source::parse(name)?;
         if arguments.format == InspectFormat::Folded {
-            let mut sink = Focused::new(Stacks::default(), focus.clone(), ignore.clone());
-            read(&source, name, module, &mut sink)?;
-            folded(&sink.into_inner(), arguments.top, out)?;
+            let make = || Focused::new(Stacks::default(), focus.clone(), ignore.clone());
+            let outcome = read(&source, name, module, make)?;
+            folded(&outcome.sink.into_inner(), arguments.top, out)?;
             continue;
         }
-        let mut sink = Focused::new(Collector::new(&module.rules), focus.clone(), ignore.clone());
-        let summary = read(&source, name, module, &mut sink)?;
-        let tally = sink.into_inner().finish(summary);
+        let make = || Focused::new(Collector::new(&module.rules), focus.clone(), ignore.clone());
+        let outcome = read(&source, name, module, make)?;
+        let tally = outcome.sink.into_inner().finish(outcome.summary);
         match arguments.format {
             InspectFormat::Json => report::json(name, &tally, arguments.top, out)?,
             InspectFormat::Prometheus => {
@@ -91,14 +92,20 @@ fn read<S: Sink + Send>(
     source: &Source,
     name: &str,
     module: &Module,
-    sink: &mut S,
-) -> anyhow::Result<crate::profile::Summary> {
+    make: impl FnMut() -> S,
+) -> anyhow::Result<Outcome<S>> {
     if matches!(source, Source::Stdin) && io::stdin().is_terminal() {
         return Err(anyhow!(
             "standard input is a terminal; pipe a profile into it, or name a file or a target"
         ));
     }
-    source.read(module, sink).with_context(|| name.to_owned())
+    let outcome = source
+        .read(module, Choice::default(), make)
+        .with_context(|| name.to_owned())?;
+    if outcome.report.says_something() {
+        writeln!(io::stderr(), "{name}: {}", outcome.report)?;
+    }
+    Ok(outcome)
 }
 
 /// The series a first probe would show, or the largest `top`.

@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::config::{Module, Profile};
 use crate::decode::Decoder;
+use crate::decode::logs::{Choice, Outcome, Reader, Report};
 use crate::fetch::{FetchError, Fetcher, Request};
 use crate::policy::{Defaults, Policy};
 use crate::profile::{Sink, Summary};
@@ -52,29 +53,38 @@ impl Source {
         Ok(Self::Target(Box::new(target?)))
     }
 
-    /// Reads it to its end.
+    /// Reads it to its end into what `make` makes. A file or standard input may be a log that holds dumps, of which
+    /// `choice` names one; what a target answers is read as a probe reads it.
     ///
     /// # Errors
     /// When it cannot be opened, fetched or read, or holds no goroutine profile.
     pub(super) fn read<S: Sink + Send>(
         &self,
         module: &Module,
-        sink: &mut S,
-    ) -> anyhow::Result<Summary> {
-        match self {
-            Self::Stdin => decode(&mut io::stdin().lock(), module, sink),
+        choice: Choice,
+        mut make: impl FnMut() -> S,
+    ) -> anyhow::Result<Outcome<S>> {
+        let (target, path, query) = match self {
+            Self::Stdin => return decode(&mut io::stdin().lock(), module, choice, make),
             Self::File(path) => {
                 let mut file = File::open(path).map_err(|error| {
                     anyhow!("{error} (a target is written host:port or http://host:port)")
                 })?;
-                decode(&mut file, module, sink)
+                return decode(&mut file, module, choice, make);
             }
             Self::Target(target) => {
                 let path = format!("{}/{}", module.path, Profile::Goroutine.as_str());
-                fetch(target, &path, "", module, sink)
+                (target, path, "")
             }
-            Self::Profile(target, path, query) => fetch(target, path, query, module, sink),
-        }
+            Self::Profile(target, path, query) => (target, path.clone(), query.as_str()),
+        };
+        let mut sink = make();
+        let summary = fetch(target, &path, query, module, &mut sink)?;
+        Ok(Outcome {
+            sink,
+            summary,
+            report: Report::default(),
+        })
     }
 }
 
@@ -97,16 +107,17 @@ fn profile_url(text: &str) -> anyhow::Result<Option<Source>> {
 }
 
 fn decode<S: Sink>(
-    reader: &mut impl Read,
+    from: &mut impl Read,
     module: &Module,
-    sink: &mut S,
-) -> anyhow::Result<Summary> {
-    let mut decoder = Decoder::new(&module.decode);
+    choice: Choice,
+    make: impl FnMut() -> S,
+) -> anyhow::Result<Outcome<S>> {
+    let mut reader = Reader::new(&module.decode, choice, make);
     let mut piece = vec![0; PIECE_BYTES];
     loop {
-        match reader.read(&mut piece) {
-            Ok(0) => return Ok(decoder.finish(sink)?),
-            Ok(read) => decoder.push(piece.get(..read).unwrap_or_default(), sink)?,
+        match from.read(&mut piece) {
+            Ok(0) => return Ok(reader.finish()?),
+            Ok(read) => reader.push(piece.get(..read).unwrap_or_default())?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error).context("cannot be read"),
         }
