@@ -19,6 +19,7 @@
 //! - [`expose`]: an outcome as text for Prometheus.
 //! - [`reading`]: how a profile was fetched and read.
 //! - [`tracker`], [`history`], [`self_metrics`]: what is remembered of targets, of probes and of the exporter.
+//! - [`snapshots`]: profiles kept as evidence, in a folder, within bounds.
 //! - [`server`]: routes, pages, connections. [`commands`] and [`cli`]: the command line.
 //! - [`demo`]: a simulated target, which knows nothing of the exporter.
 //!
@@ -53,6 +54,7 @@ pub mod reading;
 pub mod secret;
 pub mod self_metrics;
 pub mod server;
+pub mod snapshots;
 pub mod tally;
 pub mod target;
 pub mod tracker;

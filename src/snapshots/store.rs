@@ -1,0 +1,498 @@
+//! The folder of snapshots: what is in it, and how it changes without ever showing half of anything.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use tracing::{info, warn};
+
+use super::entry::{Bounds, Entry, NewSnapshot, SnapshotId, StorageSpec, Trigger};
+use super::file::{head, is_whole, write};
+use super::retention::{SteadyClock, plan};
+
+/// What names of snapshots end in.
+const SUFFIX: &str = ".pb.gz";
+/// What names of files under way begin and end with.
+const UNDER_WAY: (&str, &str) = (".", ".tmp");
+/// The file whose lock says that the folder is in use.
+const LOCK: &str = ".goroutine_exporter.lock";
+/// Names of files left alone that one line of the log tells, at most.
+const MAX_TOLD: usize = 3;
+/// Numbers that are tried for an id.
+const ATTEMPTS: usize = 16;
+
+/// The folder of snapshots.
+///
+/// One process at a time writes to it: whoever holds the lock on a file in it. A folder that cannot be used is tried again
+/// with each snapshot; that it cannot is told once.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    /// Held while files are written and removed.
+    writer: Mutex<Writer>,
+    /// Held for moments.
+    index: Mutex<BTreeMap<SnapshotId, Entry>>,
+    bytes: AtomicU64,
+    skipped: AtomicU64,
+    /// Whether the last attempt to write succeeded.
+    usable: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Writer {
+    bounds: Bounds,
+    /// The locked file, while the folder is in use.
+    lock: Option<File>,
+    clock: SteadyClock,
+}
+
+/// Why a snapshot is not kept, read or deleted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is none of that id.
+    #[error("there is no snapshot {id}")]
+    Unknown {
+        /// The id.
+        id: SnapshotId,
+    },
+    /// Its file is not what was written.
+    #[error("the file of snapshot {id} was changed or cut by another process")]
+    Damaged {
+        /// The id.
+        id: SnapshotId,
+    },
+    /// It alone is larger than all snapshots may be.
+    #[error("the snapshot takes {bytes} bytes, and storage.max_bytes allows {limit}")]
+    TooLarge {
+        /// Its length.
+        bytes: u64,
+        /// The bound.
+        limit: u64,
+    },
+    /// Only what is worth more could make room for it.
+    #[error("there is no room for it beside what is worth more")]
+    NoRoom,
+    /// The body is no profile.
+    #[error("the profile is not compressed as a profile is")]
+    NotAProfile,
+    /// The folder cannot be used.
+    #[error("the folder of snapshots cannot be used: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Store {
+    /// The store in the folder of `spec`, with what is there already, within its bounds. A folder that is missing is
+    /// made; one that cannot be used is tried again later.
+    ///
+    /// Cost: reads the head of each file.
+    #[must_use]
+    pub fn open(spec: &StorageSpec) -> Self {
+        let store = Self {
+            path: spec.path.clone(),
+            writer: Mutex::new(Writer {
+                bounds: spec.bounds,
+                lock: None,
+                clock: SteadyClock::new(SystemTime::now(), Instant::now()),
+            }),
+            index: Mutex::default(),
+            bytes: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            usable: AtomicBool::new(true),
+        };
+        let opened = store.ready(&mut store.writer());
+        if opened.is_err() {
+            // What is there can be read all the same, perhaps.
+            if let Ok(found) = store.scan(false) {
+                store.replace(found);
+            }
+        }
+        store.note(opened.as_ref().err());
+        if opened.is_ok() {
+            store.tidy();
+        }
+        store
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Keeps a profile; when this returns its id, it outlives a crash. Makes room for it where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be written, or not within the bounds.
+    pub fn keep(&self, new: &NewSnapshot) -> Result<SnapshotId, StoreError> {
+        let mut writer = self.writer();
+        let kept = self.try_keep(&mut writer, new);
+        if let Err(StoreError::Io(problem)) = &kept
+            && problem.kind() == ErrorKind::NotFound
+        {
+            // Somebody removed the folder; it is made again for the next one.
+            writer.lock = None;
+        }
+        match &kept {
+            Ok(_) => self.note(None),
+            Err(StoreError::Io(problem)) => self.note(Some(problem)),
+            Err(_) => {}
+        }
+        kept
+    }
+
+    /// What is kept, newest first. Costs no reading.
+    #[must_use]
+    pub fn list(&self) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = self.index().values().cloned().collect();
+        entries.sort_by(|one, other| (other.taken, &other.id).cmp(&(one.taken, &one.id)));
+        entries
+    }
+
+    /// What is known of a snapshot. Costs no reading.
+    #[must_use]
+    pub fn entry(&self, id: &SnapshotId) -> Option<Entry> {
+        self.index().get(id).cloned()
+    }
+
+    /// A snapshot: a compressed profile that `go tool pprof` opens.
+    ///
+    /// # Errors
+    /// When there is none, or it is not what was written.
+    pub fn read(&self, id: &SnapshotId) -> Result<(Entry, Vec<u8>), StoreError> {
+        let unknown = || StoreError::Unknown { id: id.clone() };
+        let entry = self.entry(id).ok_or_else(unknown)?;
+        let file = match read_file(&self.file(id), entry.bytes) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.forget(id);
+                return Err(unknown());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if !is_whole(&file, &entry) {
+            if self.forget(id) {
+                self.skipped.fetch_add(1, Ordering::Relaxed);
+                warn!(snapshot = %id, "a snapshot was changed or cut by another process, and is left alone from now on");
+            }
+            return Err(StoreError::Damaged { id: id.clone() });
+        }
+        Ok((entry, file))
+    }
+
+    /// Deletes a snapshot for good.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be deleted.
+    pub fn delete(&self, id: &SnapshotId) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        if self.entry(id).is_none() {
+            return Err(StoreError::Unknown { id: id.clone() });
+        }
+        self.ready(&mut writer)?;
+        self.remove(id)?;
+        self.sync()?;
+        Ok(())
+    }
+
+    /// Bytes of all files together. Costs nothing.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Files in the folder that are no snapshots as this program writes them, and are left alone. Costs nothing.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last attempt to use the folder succeeded. Costs nothing.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.usable.load(Ordering::Relaxed)
+    }
+
+    /// Whether a snapshot of this target was taken for one of these reasons since then; what was taken in the future
+    /// does not count. Costs no reading.
+    #[must_use]
+    pub fn has_since(&self, target: &str, triggers: &[Trigger], since: SystemTime) -> bool {
+        let now = SystemTime::now();
+        self.index().values().any(|entry| {
+            entry.target == target
+                && triggers.contains(&entry.trigger)
+                && (since..=now).contains(&entry.taken)
+        })
+    }
+
+    /// Changes the bounds, dropping at once what is beyond them.
+    pub fn set_bounds(&self, bounds: Bounds) {
+        self.writer().bounds = bounds;
+        self.tidy();
+    }
+
+    /// Drops what is beyond the bounds, above all what has become too old.
+    pub fn tidy(&self) {
+        let mut writer = self.writer();
+        let now = writer.clock.now(SystemTime::now(), Instant::now());
+        let plan = plan(self.index().values(), None, writer.bounds, now);
+        if plan.drop.is_empty() {
+            return;
+        }
+        let done = self.ready(&mut writer).and_then(|()| {
+            for id in &plan.drop {
+                self.remove(id)?;
+            }
+            self.sync()
+        });
+        self.note(done.as_ref().err());
+    }
+
+    fn try_keep(&self, writer: &mut Writer, new: &NewSnapshot) -> Result<SnapshotId, StoreError> {
+        self.ready(writer)?;
+        let id = self.new_id(new)?;
+        let (entry, content) = write(id, new).ok_or(StoreError::NotAProfile)?;
+        let limit = writer.bounds.max_bytes;
+        if entry.bytes > limit {
+            let bytes = entry.bytes;
+            return Err(StoreError::TooLarge { bytes, limit });
+        }
+        let now = writer.clock.now(SystemTime::now(), Instant::now());
+        let plan = plan(self.index().values(), Some(&entry), writer.bounds, now);
+        if !plan.admit {
+            return Err(StoreError::NoRoom);
+        }
+        let under_way = self.path.join(under_way(&entry.id));
+        let written = write_whole(&under_way, &content).and_then(|()| {
+            // Room is made when the new one is safe already; it counts from its renaming on.
+            for id in &plan.drop {
+                self.remove(id)?;
+            }
+            fs::rename(&under_way, self.file(&entry.id))
+        });
+        if let Err(error) = written {
+            // The one error is told; what cannot be removed now is at the next start.
+            drop(fs::remove_file(&under_way));
+            return Err(error.into());
+        }
+        let id = entry.id.clone();
+        self.add(entry);
+        if let Err(error) = self.sync() {
+            drop(self.remove(&id));
+            return Err(error.into());
+        }
+        Ok(id)
+    }
+
+    /// An id that no file has.
+    fn new_id(&self, new: &NewSnapshot) -> io::Result<SnapshotId> {
+        for _ in 0..ATTEMPTS {
+            let random = RandomState::new().build_hasher().finish();
+            let id = SnapshotId::new(new.taken, new.trigger, random);
+            if self.entry(&id).is_none() && !self.file(&id).try_exists()? {
+                return Ok(id);
+            }
+        }
+        Err(ErrorKind::AlreadyExists.into())
+    }
+
+    /// Takes the folder into use, unless it is.
+    fn ready(&self, writer: &mut Writer) -> io::Result<()> {
+        if writer.lock.is_some() {
+            return Ok(());
+        }
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.path)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(self.path.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let problem = "another process keeps its snapshots there";
+                return Err(io::Error::new(ErrorKind::ResourceBusy, problem));
+            }
+            // A file system without locks is used without.
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let found = self.scan(true)?;
+        self.replace(found);
+        writer.lock = Some(lock);
+        Ok(())
+    }
+
+    /// Reads the heads of all snapshots. What is no snapshot is left alone, told and counted; what a crash left under
+    /// way is removed where the folder is ours.
+    fn scan(&self, ours: bool) -> io::Result<BTreeMap<SnapshotId, Entry>> {
+        let mut found = BTreeMap::new();
+        let mut skipped: u64 = 0;
+        let mut names = Vec::new();
+        for file in fs::read_dir(&self.path)? {
+            let file = file?;
+            match inspect(&file)? {
+                Found::Snapshot(entry) => {
+                    found.insert(entry.id.clone(), entry);
+                }
+                Found::UnderWay if ours => fs::remove_file(file.path())?,
+                Found::UnderWay | Found::Nothing => {}
+                Found::Foreign => {
+                    skipped = skipped.saturating_add(1);
+                    if names.len() < MAX_TOLD {
+                        names.push(file.file_name().to_string_lossy().into_owned());
+                    }
+                }
+            }
+        }
+        self.skipped.store(skipped, Ordering::Relaxed);
+        if skipped > 0 {
+            warn!(path = %self.path.display(), files = skipped, names = ?names, "files that are no snapshots, or were cut or replaced, are left alone");
+        }
+        Ok(found)
+    }
+
+    fn file(&self, id: &SnapshotId) -> PathBuf {
+        self.path.join(format!("{id}{SUFFIX}"))
+    }
+
+    /// Removes file and entry; that the file is gone already is fine.
+    fn remove(&self, id: &SnapshotId) -> io::Result<()> {
+        match fs::remove_file(self.file(id)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => {
+                self.forget(id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes names durable.
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    fn replace(&self, found: BTreeMap<SnapshotId, Entry>) {
+        let mut index = self.index();
+        *index = found;
+        self.count(&index);
+    }
+
+    fn add(&self, entry: Entry) {
+        let mut index = self.index();
+        index.insert(entry.id.clone(), entry);
+        self.count(&index);
+    }
+
+    fn forget(&self, id: &SnapshotId) -> bool {
+        let mut index = self.index();
+        let known = index.remove(id).is_some();
+        self.count(&index);
+        known
+    }
+
+    fn count(&self, index: &BTreeMap<SnapshotId, Entry>) {
+        let lengths = index.values().map(|entry| entry.bytes);
+        self.bytes
+            .store(lengths.fold(0, u64::saturating_add), Ordering::Relaxed);
+    }
+
+    /// Tells once that the folder cannot be used, and once that it can again.
+    fn note(&self, problem: Option<&io::Error>) {
+        let before = self.usable.swap(problem.is_none(), Ordering::Relaxed);
+        let path = self.path.display();
+        match problem {
+            Some(problem) if before => {
+                warn!(%path, %problem, "snapshots cannot be kept; probes go on without");
+            }
+            None if !before => info!(%path, "snapshots are kept again"),
+            _ => {}
+        }
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        // What it guards is whole between any two steps.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn index(&self) -> MutexGuard<'_, BTreeMap<SnapshotId, Entry>> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a file in the folder is.
+enum Found {
+    Snapshot(Entry),
+    /// Left by a crash in the middle of writing.
+    UnderWay,
+    /// Not written by us, or not as it is now.
+    Foreign,
+    /// Ours, or no file.
+    Nothing,
+}
+
+fn inspect(file: &DirEntry) -> io::Result<Found> {
+    let name = file.file_name();
+    let Some(name) = name.to_str() else {
+        return Ok(Found::Foreign);
+    };
+    let kind = file.file_type()?;
+    if name == LOCK || kind.is_dir() {
+        return Ok(Found::Nothing);
+    }
+    if !kind.is_file() {
+        return Ok(Found::Foreign);
+    }
+    let (before, behind) = UNDER_WAY;
+    let inner = name
+        .strip_prefix(before)
+        .and_then(|name| name.strip_suffix(behind));
+    if inner.and_then(SnapshotId::parse).is_some() {
+        return Ok(Found::UnderWay);
+    }
+    let Some(id) = name.strip_suffix(SUFFIX).and_then(SnapshotId::parse) else {
+        return Ok(Found::Foreign);
+    };
+    // A file that cannot be read, or is gone by now, is as good as foreign.
+    let read = || head(File::open(file.path())?, file.metadata()?.len());
+    let entry = read().ok().flatten().map(|head| head.entry);
+    Ok(entry
+        .filter(|entry| entry.id == id)
+        .map_or(Found::Foreign, Found::Snapshot))
+}
+
+fn under_way(id: &SnapshotId) -> String {
+    let (before, behind) = UNDER_WAY;
+    format!("{before}{id}{behind}")
+}
+
+fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Reads one byte more than there should be, at most: enough to see that it is too long.
+fn read_file(path: &Path, bytes: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let limit = bytes.saturating_add(1);
+    File::open(path)?.take(limit).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests;
