@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use identity::{Cumulative, Identity, Sighting};
-pub use state::{Attempt, Kept, Lore, TargetState, View};
+pub use state::{Attempt, Kept, LastLook, Lore, TargetState, View};
 
 /// Who is remembered: a process, as far as its address tells. Modules share what is known of it, above all when it was
 /// asked for what costs it.
