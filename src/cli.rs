@@ -193,6 +193,15 @@ pub struct ServeArgs {
     )]
     pub history_limit: u16,
 
+    /// Folder to keep goroutine profiles in as evidence, whatever the configuration file says; without one
+    /// nothing is kept
+    #[arg(
+        long = "storage.path",
+        value_name = "FOLDER",
+        env = "GOROUTINE_EXPORTER_STORAGE_PATH"
+    )]
+    pub storage_path: Option<PathBuf>,
+
     #[command(flatten)]
     #[expect(
         missing_docs,

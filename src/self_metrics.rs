@@ -18,6 +18,7 @@ use crate::config::Profile;
 use crate::expose::metrics::{Kind, Metric};
 use crate::failure::FailureReason;
 use crate::probe::ProbeOutcome;
+use crate::snapshots::Trigger;
 
 /// From a target on the same machine to the longest a module may wait.
 const DURATION_BUCKETS: [f64; 12] = [
@@ -69,6 +70,14 @@ metrics! {
         "Probes that did not ask for the detailed profile: over a budget of frames, time or requests at once, too soon after the last one, or switched off.";
     TRACKED_TARGETS = Gauge "goroutine_exporter_tracked_targets" []
         "Targets of which something is remembered from one probe to the next.";
+    SNAPSHOTS = Counter "goroutine_exporter_snapshots_total" ["trigger"]
+        "Goroutine profiles kept as evidence, by what made the exporter keep them.";
+    SNAPSHOT_ERRORS = Counter "goroutine_exporter_snapshot_errors_total" []
+        "Goroutine profiles that could not be kept, since the disk is full, read-only or gone, or they are larger than all may be.";
+    STORAGE_BYTES = Gauge "goroutine_exporter_storage_bytes" []
+        "Bytes of all snapshots that are kept.";
+    STORAGE_SKIPPED = Gauge "goroutine_exporter_storage_skipped_files" []
+        "Files in the folder of snapshots that were not written by the exporter, or cut or replaced since, and are left alone.";
 }
 
 /// The metrics could not be set up or written; this is a fault of the program's own.
@@ -95,6 +104,10 @@ pub struct SelfMetrics {
     decode_errors: IntCounterVec,
     detail_skipped: IntCounterVec,
     tracked_targets: IntGauge,
+    snapshots: IntCounterVec,
+    snapshot_errors: IntCounter,
+    storage_bytes: IntGauge,
+    storage_skipped: IntGauge,
 }
 
 /// A probe that is running. Dropping it before [`RunningProbe::finish`] counts the probe as canceled, which is
@@ -162,6 +175,13 @@ impl SelfMetrics {
             decode_errors,
             detail_skipped,
             tracked_targets: add(&registry, IntGauge::with_opts(opts(TRACKED_TARGETS)))?,
+            snapshots: add(
+                &registry,
+                IntCounterVec::new(opts(SNAPSHOTS), SNAPSHOTS.labels),
+            )?,
+            snapshot_errors: add(&registry, IntCounter::with_opts(opts(SNAPSHOT_ERRORS)))?,
+            storage_bytes: add(&registry, IntGauge::with_opts(opts(STORAGE_BYTES)))?,
+            storage_skipped: add(&registry, IntGauge::with_opts(opts(STORAGE_SKIPPED)))?,
             registry,
         })
     }
@@ -182,6 +202,30 @@ impl SelfMetrics {
         for reason in reasons {
             self.targets_refused.with_label_values(&[reason]);
         }
+    }
+
+    /// Makes the reasons to keep a profile visible at zero.
+    pub fn expect_triggers(&self, triggers: impl IntoIterator<Item = Trigger>) {
+        for trigger in triggers {
+            self.snapshots.with_label_values(&[trigger.as_str()]);
+        }
+    }
+
+    /// Counts a profile that was kept.
+    pub fn snapshot_kept(&self, trigger: Trigger) {
+        self.snapshots.with_label_values(&[trigger.as_str()]).inc();
+    }
+
+    /// Counts a profile that could not be.
+    pub fn snapshot_failed(&self) {
+        self.snapshot_errors.inc();
+    }
+
+    /// Notes the bytes that are kept, and the files left alone.
+    pub fn set_storage(&self, bytes: u64, skipped: u64) {
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.storage_bytes.set(number(bytes));
+        self.storage_skipped.set(number(skipped));
     }
 
     /// Counts a probe as running. `module` is the first of its modules.
@@ -366,6 +410,7 @@ mod tests {
         let metrics = SelfMetrics::new().unwrap();
         metrics.expect_modules(["default"]);
         metrics.expect_refusals(["not_allowed"]);
+        metrics.expect_triggers(Trigger::ALL);
         let text = metrics.encode().unwrap();
         assert_valid(&text);
         for metric in ALL {

@@ -14,6 +14,7 @@ use crate::config::{Config, ConfigError, Module, Profile};
 use crate::fetch::{Auth, FetchSpec, Pem, TlsVersion};
 use crate::policy::{AllowEntry, Place};
 use crate::secret::Secret;
+use crate::snapshots::StorageSpec;
 use crate::units::{DurationText, SizeText};
 
 /// Static targets that are listed, at most; of more, the number is told.
@@ -64,6 +65,7 @@ fn explain(config: &Config, out: &mut impl Write) -> io::Result<()> {
     }
     explain_targets(config, out)?;
     explain_policy(config, out)?;
+    explain_storage(config.storage(), out)?;
     let warnings = warnings::warnings(config);
     if !warnings.is_empty() {
         writeln!(out, "\nwarnings")?;
@@ -271,6 +273,22 @@ fn explain_policy(config: &Config, out: &mut impl Write) -> io::Result<()> {
         "never, unless a cidr entry is written for them: link-local (cloud metadata), multicast,"
     )?;
     writeln!(out, "unspecified and broadcast addresses")
+}
+
+fn explain_storage(storage: &StorageSpec, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "\nsnapshots")?;
+    if !storage.is_on() {
+        return writeln!(out, "  none are kept, unless --storage.path says where");
+    }
+    let bounds = storage.bounds;
+    writeln!(
+        out,
+        "  are kept in {}, {} of a target and {} of all at most, for {}",
+        storage.path.display(),
+        bounds.per_target,
+        SizeText(bounds.max_bytes),
+        DurationText(bounds.max_age)
+    )
 }
 
 /// What an entry of `allow` permits.

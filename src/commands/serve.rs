@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::log;
 use crate::cli::{ListenAddress, ServeArgs};
-use crate::config::ConfigHandle;
+use crate::config::{ConfigHandle, Overrides};
 use crate::server::listen::{DRAIN, Drained, IDLE, ListenLimits, serve};
 use crate::server::{App, ServeOptions, router};
 use crate::target::Target;
@@ -69,7 +69,11 @@ async fn serve_until(
         .iter()
         .map(TcpListener::local_addr)
         .collect::<Result<_, _>>()?;
-    let handle = ConfigHandle::load(arguments.config_file.clone(), targets(&arguments.targets)?)?;
+    let overrides = Overrides {
+        targets: targets(&arguments.targets)?,
+        storage_path: arguments.storage_path.clone(),
+    };
+    let handle = ConfigHandle::load(arguments.config_file.clone(), overrides)?;
     let options = options(arguments, all_loopback(&listeners)?);
     let app = App::new(handle, options, SystemTime::now())?;
     info!(version = env!("CARGO_PKG_VERSION"), "starting");

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use super::error::{ConfigError, Fault, KeyPath};
 use super::raw::{
-    RawClassify, RawConfig, RawDetail, RawLeak, RawLimits, RawModule, RawProbes, UniqueMap,
+    RawClassify, RawConfig, RawDetail, RawLeak, RawLimits, RawModule, RawProbes, RawStorage,
+    UniqueMap,
 };
 use super::{Config, Module, ModuleName, ProbeLimits, Profile, hint, http, places};
 use crate::budget::{DetailMode, DetailSource};
 use crate::classify::{ClassifyError, ClassifySpec, MAX_ENTRIES, Rules};
+use crate::snapshots::StorageSpec;
 use crate::units::{DurationText, SizeText, parse_duration, parse_size};
 
 /// Modules, at most: each holds a connection pool and compiled expressions.
@@ -29,6 +31,15 @@ const INTERVALS: (Duration, Duration) = (Duration::from_mins(1), Duration::from_
 
 /// Frames and goroutines of a budget, at most: more than Go programs have.
 const MAX_BUDGET: u64 = 100_000_000;
+
+/// Bytes of the path of a folder, at most: what Linux takes.
+const MAX_FOLDER_BYTES: usize = 4096;
+
+/// Bytes of all snapshots, at most.
+const MAX_STORED_BYTES: u64 = 1 << 40;
+
+/// How young and how old snapshots may get. Less than an hour would drop what a baseline is taken for.
+const AGES: (Duration, Duration) = (Duration::from_hours(1), Duration::from_hours(3650 * 24));
 
 /// Gives a configuration its meaning; relative file names in it start from `directory`.
 pub(super) fn compile(raw: RawConfig, directory: &Path) -> Result<Config, ConfigError> {
@@ -57,6 +68,9 @@ pub(super) fn compile(raw: RawConfig, directory: &Path) -> Result<Config, Config
         .map(|entries| places::allow(&root.key("allow"), entries))
         .transpose()?;
     config.probes = probes(&root.key("probes"), raw.probes.unwrap_or_default())?;
+    if let Some(raw) = raw.storage {
+        storage(&root.key("storage"), &raw, directory, &mut config.storage)?;
+    }
     Ok(config)
 }
 
@@ -356,6 +370,35 @@ fn probes(key: &KeyPath, raw: RawProbes) -> Result<ProbeLimits, ConfigError> {
         probes.forget_after = duration(&key.key("forget_after"), &text, bounds)?;
     }
     Ok(probes)
+}
+
+fn storage(
+    key: &KeyPath,
+    raw: &RawStorage,
+    directory: &Path,
+    storage: &mut StorageSpec,
+) -> Result<(), ConfigError> {
+    if let Some(path) = &raw.path {
+        if path.len() > MAX_FOLDER_BYTES || path.contains('\0') {
+            let expected = "the path of a folder, of at most 4096 bytes";
+            let fault = Fault::invalid(expected, path.clone());
+            return Err(ConfigError::new(key.key("path"), fault));
+        }
+        // An empty path means none, and not the folder of the configuration.
+        if !path.is_empty() {
+            storage.path = directory.join(path);
+        }
+    }
+    if let Some(text) = &raw.max_bytes {
+        storage.bounds.max_bytes = size(&key.key("max_bytes"), text, MAX_STORED_BYTES)?;
+    }
+    if let Some(per_target) = raw.per_target {
+        storage.bounds.per_target = count(&key.key("per_target"), per_target, 1, 10_000)?;
+    }
+    if let Some(text) = &raw.max_age {
+        storage.bounds.max_age = duration(&key.key("max_age"), text, AGES)?;
+    }
+    Ok(())
 }
 
 /// Refuses lists that are too long.

@@ -21,10 +21,36 @@ use crate::target::Target;
 #[derive(Debug)]
 pub struct ConfigHandle {
     file: Option<PathBuf>,
-    targets: Vec<Target>,
+    overrides: Overrides,
     current: ArcSwap<Config>,
     /// Held for as long as a reload takes: one at a time.
     last: Mutex<Last>,
+}
+
+/// What the command line adds to a configuration, at each load.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// Further static targets: those of `--target`.
+    pub targets: Vec<Target>,
+    /// Where snapshots are kept, whatever the file says: `--storage.path`.
+    pub storage_path: Option<PathBuf>,
+}
+
+impl From<Vec<Target>> for Overrides {
+    fn from(targets: Vec<Target>) -> Self {
+        Self {
+            targets,
+            storage_path: None,
+        }
+    }
+}
+
+impl Overrides {
+    fn apply(&self, config: Config) -> Config {
+        config
+            .with_targets(&self.targets)
+            .with_storage_path(self.storage_path.as_deref())
+    }
 }
 
 /// How the last reload went, for the exporter's own metrics.
@@ -51,13 +77,17 @@ enum Seen {
 }
 
 impl ConfigHandle {
-    /// Loads the file, or the defaults where there is none, and adds `targets` (those of `--target`) to it now
-    /// and at each reload.
+    /// Loads the file, or the defaults where there is none, and applies what the command line says now and at each
+    /// reload.
     ///
     /// # Errors
     /// When the file cannot be read or used.
-    pub fn load(file: Option<PathBuf>, targets: Vec<Target>) -> Result<Self, ConfigError> {
-        let (seen, config) = attempt(file.as_deref(), &targets);
+    pub fn load(
+        file: Option<PathBuf>,
+        overrides: impl Into<Overrides>,
+    ) -> Result<Self, ConfigError> {
+        let overrides = overrides.into();
+        let (seen, config) = attempt(file.as_deref(), &overrides);
         let state = ReloadState {
             successful: true,
             succeeded_at: now(),
@@ -66,7 +96,7 @@ impl ConfigHandle {
             current: ArcSwap::from_pointee(config?),
             last: Mutex::new(Last { state, seen }),
             file,
-            targets,
+            overrides,
         })
     }
 
@@ -89,7 +119,7 @@ impl ConfigHandle {
     /// When the file cannot be read or used; the old configuration stays in force.
     pub fn reload(&self) -> Result<Arc<Config>, ConfigError> {
         let mut last = self.lock();
-        let (seen, config) = attempt(self.file.as_deref(), &self.targets);
+        let (seen, config) = attempt(self.file.as_deref(), &self.overrides);
         self.finish(&mut last, seen, config)
     }
 
@@ -100,7 +130,7 @@ impl ConfigHandle {
     /// As [`ConfigHandle::reload`].
     pub fn reload_if_changed(&self) -> Result<Option<Arc<Config>>, ConfigError> {
         let mut last = self.lock();
-        let (seen, config) = attempt(self.file.as_deref(), &self.targets);
+        let (seen, config) = attempt(self.file.as_deref(), &self.overrides);
         if seen == last.seen {
             return Ok(None);
         }
@@ -139,15 +169,15 @@ impl Config {
     /// # Errors
     /// When it cannot be read or used. The error names the file.
     pub fn from_file(file: &Path) -> Result<Self, ConfigError> {
-        attempt(Some(file), &[]).1
+        attempt(Some(file), &Overrides::default()).1
     }
 }
 
-fn attempt(file: Option<&Path>, targets: &[Target]) -> (Seen, Result<Config, ConfigError>) {
+fn attempt(file: Option<&Path>, overrides: &Overrides) -> (Seen, Result<Config, ConfigError>) {
     let Some(file) = file else {
         return (
             Seen::Digest([0; 32]),
-            Ok(Config::default().with_targets(targets)),
+            Ok(overrides.apply(Config::default())),
         );
     };
     let named = |error| ConfigError {
@@ -170,9 +200,7 @@ fn attempt(file: Option<&Path>, targets: &[Target]) -> (Seen, Result<Config, Con
     let seen = Seen::Digest(Sha256::digest(&bytes).into());
     (
         seen,
-        config
-            .map(|config| config.with_targets(targets))
-            .map_err(named),
+        config.map(|config| overrides.apply(config)).map_err(named),
     )
 }
 
@@ -324,6 +352,33 @@ mod tests {
             shown(&handle.reload().unwrap()),
             [("http://a:1".to_owned(), 0), ("http://b:2".to_owned(), 0)]
         );
+    }
+
+    #[test]
+    fn the_folder_of_the_command_line_wins_at_each_load() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = write(directory.path(), "storage: { path: kept, per_target: 5 }");
+        let load = |storage_path: Option<&str>| {
+            let overrides = Overrides {
+                storage_path: storage_path.map(PathBuf::from),
+                ..Overrides::default()
+            };
+            ConfigHandle::load(Some(file.clone()), overrides).unwrap()
+        };
+        let kept = directory.path().join("kept");
+        assert_eq!(load(None).current().storage().path, kept);
+        let handle = load(Some("flag"));
+        let check = |config: &Config, per_target| {
+            assert_eq!(config.storage().path, Path::new("flag"));
+            assert_eq!(config.storage().bounds.per_target, per_target);
+        };
+        check(&handle.current(), 5);
+        write(
+            directory.path(),
+            "storage: { path: elsewhere, per_target: 6 }",
+        );
+        check(&handle.reload().unwrap(), 6);
+        assert!(!load(Some("")).current().storage().is_on());
     }
 
     #[test]

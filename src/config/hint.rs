@@ -3,7 +3,7 @@
 use super::error::Segment;
 
 /// Keys of later versions, by the key they stand under.
-const LATER_KEYS: [(&str, &str); 2] = [("http", "oauth2"), ("", "storage")];
+const LATER_KEYS: [(&str, &str); 1] = [("http", "oauth2")];
 
 /// Keys of Prometheus' `http_client_config` that are not read here, and what to write in their place.
 const FOREIGN_KEYS: [(&str, &str); 6] = [
@@ -31,7 +31,7 @@ const FOREIGN_KEYS: [(&str, &str); 6] = [
 ];
 
 /// Where keys belong that people write one level too high or too low.
-const HOMES: [(&str, &str); 37] = [
+const HOMES: [(&str, &str); 39] = [
     ("path", "modules.NAME"),
     ("timeout", "modules.NAME"),
     ("profiles", "modules.NAME"),
@@ -68,6 +68,8 @@ const HOMES: [(&str, &str); 37] = [
     ("per_target", "probes"),
     ("tracked_targets", "probes"),
     ("forget_after", "probes"),
+    ("max_bytes", "storage"),
+    ("max_age", "storage"),
     ("allow", "the top level"),
 ];
 

@@ -20,12 +20,12 @@ mod scan;
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::{ConfigError, Fault, KeyPath, Position, Segment};
-pub use handle::{ConfigHandle, ReloadState};
+pub use handle::{ConfigHandle, Overrides, ReloadState};
 pub use scan::{MAX_BYTES, MAX_DEPTH};
 
 use crate::budget::{DetailMode, DetailSource, DetailSpec, LeakSpec};
@@ -33,6 +33,7 @@ use crate::classify::{ClassifySpec, Rules};
 use crate::decode;
 use crate::fetch::FetchSpec;
 use crate::policy::AllowEntry;
+use crate::snapshots::{Bounds, StorageSpec};
 use crate::tally::SeriesLimits;
 use crate::target::Target;
 
@@ -87,6 +88,15 @@ pub const DEFAULT_TRACKED_TARGETS: usize = 10_000;
 /// `probes.forget_after`: how long the state of a target outlives its last probe.
 pub const DEFAULT_FORGET_AFTER: Duration = Duration::from_hours(1);
 
+/// `storage.max_bytes`: thousands of profiles of ordinary services.
+pub const DEFAULT_STORAGE_MAX_BYTES: u64 = 256 << 20;
+
+/// `storage.per_target`.
+pub const DEFAULT_STORAGE_PER_TARGET: usize = 20;
+
+/// `storage.max_age`.
+pub const DEFAULT_STORAGE_MAX_AGE: Duration = Duration::from_hours(30 * 24);
+
 /// A validated configuration. It has a module `default`, and every module a target names exists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -94,6 +104,7 @@ pub struct Config {
     targets: Vec<StaticTarget>,
     allow: Option<Vec<AllowEntry>>,
     probes: ProbeLimits,
+    storage: StorageSpec,
 }
 
 /// The name of a module: a letter or `_`, then letters, digits, `_`, `.` and `-`; at most 64 bytes. It is a
@@ -235,6 +246,21 @@ impl Config {
         self.probes
     }
 
+    /// Where snapshots are kept, and how many.
+    #[must_use]
+    pub fn storage(&self) -> &StorageSpec {
+        &self.storage
+    }
+
+    /// The same with snapshots kept in this folder, whatever the configuration says.
+    #[must_use]
+    pub fn with_storage_path(mut self, path: Option<&Path>) -> Self {
+        if let Some(path) = path {
+            path.clone_into(&mut self.storage.path);
+        }
+        self
+    }
+
     /// The same with further static targets, probed by the module `default`. One that the configuration has
     /// already stays as it is there.
     #[must_use]
@@ -260,6 +286,14 @@ impl Default for Config {
             targets: Vec::new(),
             allow: None,
             probes: ProbeLimits::default(),
+            storage: StorageSpec {
+                path: PathBuf::new(),
+                bounds: Bounds {
+                    max_bytes: DEFAULT_STORAGE_MAX_BYTES,
+                    per_target: DEFAULT_STORAGE_PER_TARGET,
+                    max_age: DEFAULT_STORAGE_MAX_AGE,
+                },
+            },
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::secret::HIDDEN;
 #[serde(
     deny_unknown_fields,
     default,
-    expecting = "a map with modules, targets, allow or probes"
+    expecting = "a map with modules, targets, allow, probes or storage"
 )]
 pub(super) struct RawConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,6 +33,8 @@ pub(super) struct RawConfig {
     pub(super) allow: Option<Vec<RawAllow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) probes: Option<RawProbes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) storage: Option<RawStorage>,
 }
 
 /// `modules.NAME`.
@@ -252,6 +254,20 @@ pub(super) struct RawProbes {
     pub(super) total: Option<u64>,
     pub(super) tracked_targets: Option<u64>,
     pub(super) forget_after: Option<String>,
+}
+
+/// `storage`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a map of where snapshots are kept, and how many"
+)]
+pub(super) struct RawStorage {
+    pub(super) path: Option<String>,
+    pub(super) max_bytes: Option<String>,
+    pub(super) per_target: Option<u64>,
+    pub(super) max_age: Option<String>,
 }
 
 /// Text that is never printed: neither in logs nor in YAML.

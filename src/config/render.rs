@@ -10,7 +10,8 @@ use crate::units::{DurationText, SizeText};
 
 use super::raw::{
     RawAllow, RawAuthorization, RawBasicAuth, RawClassify, RawConfig, RawDetail, RawHeader,
-    RawHttp, RawLeak, RawLimits, RawModule, RawProbes, RawSecret, RawTarget, RawTls, UniqueMap,
+    RawHttp, RawLeak, RawLimits, RawModule, RawProbes, RawSecret, RawStorage, RawTarget, RawTls,
+    UniqueMap,
 };
 use super::{Config, Module, Profile, StaticTarget};
 
@@ -33,6 +34,12 @@ pub(super) fn render(config: &Config) -> RawConfig {
             total: Some(number(config.probes.total)),
             tracked_targets: Some(number(config.probes.tracked_targets)),
             forget_after: Some(DurationText(config.probes.forget_after).to_string()),
+        }),
+        storage: Some(RawStorage {
+            path: Some(config.storage.path.display().to_string()),
+            max_bytes: Some(SizeText(config.storage.bounds.max_bytes).to_string()),
+            per_target: Some(number(config.storage.bounds.per_target)),
+            max_age: Some(DurationText(config.storage.bounds.max_age).to_string()),
         }),
     }
 }

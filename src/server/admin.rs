@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 
 use super::answer;
+use super::evidence;
 use super::landing::{Landing, StaticRow, not_found};
+use super::origin::refuse_cross_site;
 use super::state::App;
 use crate::config::ModuleName;
 
@@ -16,6 +18,10 @@ use crate::config::ModuleName;
 pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     app.metrics
         .set_tracked_targets(app.tracker.count(Instant::now()));
+    let store = app.live().store.clone();
+    let stored = store.map_or((0, 0), |store| (store.bytes(), store.skipped()));
+    app.metrics.set_storage(stored.0, stored.1);
+    evidence::tidy(&app);
     match app.metrics.encode() {
         Ok(text) => answer::exposition(&headers, text),
         Err(error) => answer::internal(&error),
@@ -38,10 +44,13 @@ pub(super) async fn ready() -> Response {
 }
 
 /// `POST /-/reload`.
-pub(super) async fn reload(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn reload(State(app): State<Arc<App>>, headers: HeaderMap, uri: Uri) -> Response {
     if !app.options.enable_lifecycle {
         let sentence = "reloading over HTTP is off; start the exporter with --web.enable-lifecycle, or send it SIGHUP";
         return answer::text(StatusCode::FORBIDDEN, sentence);
+    }
+    if let Some(refusal) = refuse_cross_site(&headers, &uri) {
+        return refusal;
     }
     // A reload that was begun is finished whoever hangs up, so it is not bound to this request.
     match tokio::task::spawn_blocking(move || app.reload()).await {

@@ -7,12 +7,15 @@
 mod admin;
 mod answer;
 mod encoding;
+mod evidence;
 mod flights;
 mod landing;
 pub mod listen;
+mod origin;
 mod probe;
 mod request;
 mod run;
+mod snapshots;
 mod state;
 mod story;
 mod targets;
@@ -34,6 +37,11 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/probe", get(probe::handle))
         .route("/metrics", get(admin::metrics))
         .route("/targets/metrics", get(targets::handle))
+        .route("/snapshots", get(snapshots::list).post(snapshots::take))
+        .route(
+            "/snapshots/{id}",
+            get(snapshots::show).delete(snapshots::delete),
+        )
         .route("/config", get(admin::config))
         .route("/-/healthy", get(admin::healthy))
         .route("/-/ready", get(admin::ready))

@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
 use tracing::{debug, info, warn};
 
+use super::evidence;
 use super::flights::{FlightKey, Patience};
 use super::request::ModuleSet;
 use super::state::{App, Live};
@@ -25,6 +26,8 @@ pub(super) struct Asked {
     pub(super) budget: Duration,
     /// Whether the profile itself is wanted, too.
     pub(super) keep_body: bool,
+    /// Whether somebody takes a snapshot of it.
+    pub(super) by_hand: bool,
 }
 
 /// What a probe of its own needs to begin.
@@ -119,7 +122,9 @@ impl Asked {
             target: outcome.target.clone(),
             path: module.path.clone(),
         };
-        log(&outcome, &app.tracker.state(key, Instant::now()));
+        let state = app.tracker.state(key, Instant::now());
+        log(&outcome, &state);
+        evidence::consider(self, &outcome, &state);
         outcome
     }
 }

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
+use super::evidence::MAX_KEEPING;
 use super::flights::Flights;
 use crate::config::{Config, ConfigError, ConfigHandle, ModuleName, ProbeLimits};
 use crate::fetch::{FetchBuildError, Fetcher};
@@ -15,13 +16,14 @@ use crate::history::History;
 use crate::policy::{Defaults, Policy, RefusalReason};
 use crate::probe::Gate;
 use crate::self_metrics::{SelfMetrics, SelfMetricsError};
+use crate::snapshots::{Store, Trigger};
 use crate::target::Target;
 use crate::tracker::{Tracker, TrackerLimits};
 
 /// What the command line says about serving.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServeOptions {
-    /// Whether `POST /-/reload` works.
+    /// Whether `POST /-/reload` works, snapshots may be taken and deleted, and profiles be downloaded.
     pub enable_lifecycle: bool,
     /// Whether any target may be probed, where the configuration has no `allow`.
     pub allow_any_target: bool,
@@ -46,6 +48,10 @@ pub struct App {
     pub(super) tracker: Tracker,
     pub(super) requests: Arc<Semaphore>,
     pub(super) flights: Flights,
+    /// Places to keep profiles.
+    pub(super) keeping: Arc<Semaphore>,
+    /// When it was last looked for snapshots that have become too old.
+    pub(super) tidied: Mutex<Option<Instant>>,
     handle: ConfigHandle,
     live: ArcSwap<Live>,
     /// Held while a configuration is put in force: one at a time.
@@ -60,6 +66,8 @@ pub(super) struct Live {
     pub(super) config: Arc<Config>,
     pub(super) policy: Policy,
     pub(super) gate: Arc<Gate>,
+    /// Where snapshots are kept, where they are.
+    pub(super) store: Option<Arc<Store>>,
     fetchers: BTreeMap<ModuleName, Fetcher>,
 }
 
@@ -98,6 +106,7 @@ impl App {
         let live = Live::build(config, &options, None)?;
         metrics.expect_refusals(RefusalReason::ALL.iter().map(|reason| reason.as_str()));
         metrics.expect_modules(live.config.modules().keys().map(ModuleName::as_str));
+        metrics.expect_triggers(Trigger::ALL);
         metrics.reload_succeeded(now);
         Ok(Arc::new(Self {
             history: History::new(options.history_limit),
@@ -106,6 +115,8 @@ impl App {
                 options.max_requests.clamp(1, Semaphore::MAX_PERMITS),
             )),
             flights: Flights::default(),
+            keeping: Arc::new(Semaphore::new(MAX_KEEPING)),
+            tidied: Mutex::new(None),
             metrics: Arc::new(metrics),
             live: ArcSwap::from_pointee(live),
             handle,
@@ -167,6 +178,9 @@ impl App {
                     .expect_modules(live.config.modules().keys().map(ModuleName::as_str));
                 self.tracker
                     .set_limits(tracker_limits(live.config.probes()), Instant::now());
+                if let Some(store) = &live.store {
+                    store.set_bounds(live.config.storage().bounds);
+                }
                 self.live.store(Arc::new(live));
                 self.metrics.reload_succeeded(SystemTime::now());
                 info!("configuration reloaded");
@@ -217,7 +231,15 @@ impl Live {
             || Arc::new(Gate::new(probes.total, probes.per_target)),
             |live| Arc::clone(&live.gate),
         );
+        // Last, since it reads a folder: nothing fails from here on.
+        let storage = config.storage();
+        let kept = before.and_then(|live| live.store.as_ref());
+        let kept = kept.filter(|store| store.path() == storage.path);
+        let store = storage
+            .is_on()
+            .then(|| kept.map_or_else(|| Arc::new(Store::open(storage)), Arc::clone));
         Ok(Self {
+            store,
             generation: before.map_or(0, |live| live.generation.saturating_add(1)),
             config,
             policy,

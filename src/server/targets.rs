@@ -57,7 +57,8 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
             target: target.target.clone(),
             modules: modules.clone(),
             budget: *budget,
-            keep_body: false,
+            keep_body: live.store.is_some(),
+            by_hand: false,
         })
         .collect();
     let probes = wanted

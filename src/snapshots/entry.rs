@@ -10,7 +10,7 @@ use bytes::Bytes;
 const MAX_ID_BYTES: usize = 64;
 
 /// The last second that prints with four digits for the year.
-const LAST_SECOND: u64 = 253_402_300_799;
+pub(super) const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Where snapshots are kept, and what bounds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub struct Entry {
     pub target: String,
     /// The modules, joined by a comma.
     pub module: String,
-    /// When its probe began, in whole milliseconds.
+    /// When its probe began, in whole milliseconds; from 1970 to 9999.
     pub taken: SystemTime,
     /// Why it was taken.
     pub trigger: Trigger,

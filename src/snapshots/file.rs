@@ -2,14 +2,14 @@
 //! its header, where every reader of gzip passes over them. So a snapshot is one file, and cannot lose its facts.
 
 use std::io::{self, Read, Write};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::entry::{Entry, NewSnapshot, SnapshotId, Trigger};
+use super::entry::{Entry, LAST_SECOND, NewSnapshot, SnapshotId, Trigger};
 
 /// What every member of gzip begins with, deflate as its method.
 const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
@@ -51,7 +51,7 @@ pub(super) struct Head {
 }
 
 /// A snapshot in the form of its file, and what is known of it. `None` when the body is neither gzip nor can be made so.
-pub(super) fn write(id: SnapshotId, new: &NewSnapshot) -> Option<(Entry, Vec<u8>)> {
+pub(super) fn write(id: &SnapshotId, new: &NewSnapshot) -> Option<(Entry, Vec<u8>)> {
     let packed;
     let body: &[u8] = if new.body.starts_with(&MAGIC) {
         &new.body
@@ -65,7 +65,9 @@ pub(super) fn write(id: SnapshotId, new: &NewSnapshot) -> Option<(Entry, Vec<u8>
         id: id.to_string(),
         target: short(&new.target),
         module: short(&new.module),
-        taken_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        taken_ms: u64::try_from(since.as_millis())
+            .unwrap_or(u64::MAX)
+            .min(LAST_SECOND * 1000),
         trigger: new.trigger.as_str().to_owned(),
         goroutines: new.goroutines,
         bytes: len(rest),
@@ -139,6 +141,8 @@ fn entry(facts: &Facts, bytes: u64) -> Option<Entry> {
         bytes,
         id,
     };
+    // The name of a moment beyond the year 9999 is that of its last second.
+    let fits = fits && facts.taken_ms / 1000 <= LAST_SECOND;
     let named = SnapshotId::new(entry.taken, entry.trigger, entry.id.random());
     (fits && named == entry.id).then_some(entry)
 }
@@ -191,11 +195,12 @@ fn len(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
-/// The moment as it is kept: whole milliseconds, not before 1970.
+/// The moment as it is kept: whole milliseconds, not before 1970 nor after 9999.
 #[cfg(test)]
-pub(super) fn rounded(taken: SystemTime) -> SystemTime {
+pub(super) fn rounded(taken: std::time::SystemTime) -> std::time::SystemTime {
     let since = taken.duration_since(UNIX_EPOCH).unwrap_or_default();
-    UNIX_EPOCH + Duration::from_millis(u64::try_from(since.as_millis()).unwrap())
+    let millis = u64::try_from(since.as_millis()).unwrap();
+    UNIX_EPOCH + Duration::from_millis(millis.min(LAST_SECOND * 1000))
 }
 
 #[cfg(test)]
@@ -216,7 +221,7 @@ mod tests {
     fn written(body: Vec<u8>) -> (Entry, Vec<u8>) {
         let new = new(body);
         let id = SnapshotId::new(new.taken, new.trigger, 5);
-        write(id, &new).unwrap()
+        write(&id, &new).unwrap()
     }
 
     fn inflated(file: &[u8]) -> Vec<u8> {
@@ -258,7 +263,7 @@ mod tests {
         body[10..12].copy_from_slice(&[0xff, 0xff]);
         let new = new(body);
         assert_eq!(
-            write(SnapshotId::new(new.taken, new.trigger, 5), &new),
+            write(&SnapshotId::new(new.taken, new.trigger, 5), &new),
             None
         );
     }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
@@ -24,6 +24,8 @@ const UNDER_WAY: (&str, &str) = (".", ".tmp");
 const LOCK: &str = ".goroutine_exporter.lock";
 /// Names of files left alone that one line of the log tells, at most.
 const MAX_TOLD: usize = 3;
+/// How long a folder that cannot be used is left in peace, so that a disk that is full is not asked with every probe.
+const REST: Duration = Duration::from_secs(30);
 /// Numbers that are tried for an id.
 const ATTEMPTS: usize = 16;
 
@@ -42,6 +44,8 @@ pub struct Store {
     skipped: AtomicU64,
     /// Whether the last attempt to write succeeded.
     usable: AtomicBool,
+    /// When the last attempt that failed was.
+    failed: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -105,6 +109,7 @@ impl Store {
             bytes: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             usable: AtomicBool::new(true),
+            failed: Mutex::default(),
         };
         let opened = store.ready(&mut store.writer());
         if opened.is_err() {
@@ -219,6 +224,12 @@ impl Store {
         self.usable.load(Ordering::Relaxed)
     }
 
+    /// Whether an attempt failed a moment ago, so that whoever has time tries again later. Costs nothing.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        self.failed().is_some_and(|failed| failed.elapsed() < REST)
+    }
+
     /// Whether a snapshot of this target was taken for one of these reasons since then; what was taken in the future
     /// does not count. Costs no reading.
     #[must_use]
@@ -257,7 +268,7 @@ impl Store {
     fn try_keep(&self, writer: &mut Writer, new: &NewSnapshot) -> Result<SnapshotId, StoreError> {
         self.ready(writer)?;
         let id = self.new_id(new)?;
-        let (entry, content) = write(id, new).ok_or(StoreError::NotAProfile)?;
+        let (entry, content) = write(&id, new).ok_or(StoreError::NotAProfile)?;
         let limit = writer.bounds.max_bytes;
         if entry.bytes > limit {
             let bytes = entry.bytes;
@@ -410,6 +421,7 @@ impl Store {
     /// Tells once that the folder cannot be used, and once that it can again.
     fn note(&self, problem: Option<&io::Error>) {
         let before = self.usable.swap(problem.is_none(), Ordering::Relaxed);
+        *self.failed() = problem.map(|_| Instant::now());
         let path = self.path.display();
         match problem {
             Some(problem) if before => {
@@ -423,6 +435,10 @@ impl Store {
     fn writer(&self) -> MutexGuard<'_, Writer> {
         // What it guards is whole between any two steps.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn index(&self) -> MutexGuard<'_, BTreeMap<SnapshotId, Entry>> {

@@ -1,6 +1,7 @@
 //! What is remembered of each target from one probe to the next, within bounds. Losing any of it does no harm,
 //! and all of it is lost on restart.
 
+mod evidence;
 mod identity;
 mod state;
 
@@ -8,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use evidence::{BASELINE_INTERVAL, Decision, Evidence, Look};
 pub use identity::{Cumulative, Identity, Sighting};
 pub use state::{Attempt, Kept, LastLook, Lore, TargetState, View};
 

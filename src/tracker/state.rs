@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use super::evidence::Evidence;
 use super::identity::Identity;
 use crate::budget::Ledger;
 use crate::classify::ClassifySpec;
@@ -25,6 +26,8 @@ pub struct TargetState {
     pub ledger: Ledger,
     /// Which process it is.
     pub identity: Identity,
+    /// What tells when its profile is worth keeping.
+    pub evidence: Evidence,
     views: Vec<(String, View)>,
     lore: Vec<(ClassifySpec, Lore)>,
 }
@@ -110,7 +113,7 @@ impl TargetState {
     }
 
     /// Forgets what was learnt of the process before this one: its groups, who started them, what it did not have.
-    /// Which requests it was sent, and that its probes failed, stays.
+    /// Which requests it was sent, that its probes failed, and what is usual of it stays.
     pub fn restarted(&mut self, at: SystemTime) {
         self.identity.restarted(at);
         self.ledger.restarted();

@@ -83,6 +83,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
             "history",
             "policy",
             "probe",
+            "profile",
             "reading",
             "self_metrics",
             "snapshots",

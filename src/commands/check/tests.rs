@@ -58,6 +58,9 @@ probes may go to
   any address with --web.allow-any-target
 never, unless a cidr entry is written for them: link-local (cloud metadata), multicast,
 unspecified and broadcast addresses
+
+snapshots
+  none are kept, unless --storage.path says where
 ";
     assert_eq!(String::from_utf8(out).unwrap(), expected);
 }
@@ -103,6 +106,7 @@ allow:
 - { host: "*.svc.cluster.local" }
 - { path: /run/apps/ }
 - { path: /run/other.sock }
+storage: { path: kept, per_target: 5, max_bytes: 1GiB }
 "#;
     let (code, text) = check(yaml);
     assert_eq!(code, VALID);
@@ -140,6 +144,9 @@ probes may go to
   the unix socket /run/other.sock
 never, unless a cidr entry is written for them: link-local (cloud metadata), multicast,
 unspecified and broadcast addresses
+
+snapshots
+  are kept in kept, 5 of a target and 1GiB of all at most, for 30d
 
 warnings
   modules.internal.http: credentials go unencrypted to http://a:1

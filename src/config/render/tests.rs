@@ -44,6 +44,11 @@ probes:
   total: 64
   tracked_targets: 10000
   forget_after: 1h
+storage:
+  path: ''
+  max_bytes: 256MiB
+  per_target: 20
+  max_age: 30d
 ";
 
 #[test]
@@ -112,6 +117,8 @@ fn what_is_configured_reads_back() {
         "allow: [{cidr: 10.0.0.0/8, ports: [1, 65535]}, {cidr: fd00::/8}, {host: \"*.a.b\"}, {host: a, ports: [1]}, {path: /run/}]",
     );
     check("probes: {per_target: 2, total: 2, tracked_targets: 1, forget_after: 1m}");
+    check("storage: {path: /var/x, max_bytes: 1GiB, per_target: 1, max_age: 3650d}");
+    check("storage: {path: \"a b\", max_bytes: 1025}");
 }
 
 #[test]
@@ -227,7 +234,9 @@ proptest! {
         files in proptest::collection::vec("[^\u{0}]{1,9}", 3),
         packages in proptest::collection::vec("[!-)+-.0-~]{1,8}(/[!-)+-.0-~]{1,8}){0,2}", 0..4),
     ) {
-        let packages: Vec<String> = packages.into_iter().filter(|package| !package.contains("...")).collect();
+        // One of each: what is given twice is refused.
+        let packages: std::collections::BTreeSet<String> = packages.into_iter().filter(|package| !package.contains("...")).collect();
+        let packages: Vec<String> = packages.into_iter().collect();
         let texts: Vec<String> = texts.into_iter().collect();
         let text = |duration| DurationText(std::time::Duration::from_millis(duration)).to_string();
         let module = RawModule {
@@ -284,6 +293,12 @@ proptest! {
                 total: Some(probes.1),
                 tracked_targets: Some(probes.2),
                 forget_after: Some(text(probes.3)),
+            }),
+            storage: Some(RawStorage {
+                path: files.get(2).cloned(),
+                max_bytes: Some(sizes.0.to_string()),
+                per_target: Some(probes.0),
+                max_age: Some(text(probes.3.max(3_600_000))),
             }),
         };
         let config = Config::from_yaml(&raw::print(&raw).unwrap());

@@ -220,6 +220,38 @@ fn module_names() {
 }
 
 #[test]
+fn storage() {
+    check(
+        "storage: {max_bytes: 1}",
+        "line 1, column 22: storage.max_bytes: 1 is not between 1KiB and 1024GiB",
+    );
+    check(
+        "storage: {max_bytes: 1GB}",
+        "line 1, column 22: storage.max_bytes: expected a size such as 16MiB, 64KiB or 4096, found \"1GB\"",
+    );
+    check(
+        "storage: {per_target: 0}",
+        "line 1, column 23: storage.per_target: 0 is not between 1 and 10000",
+    );
+    check(
+        "storage: {max_age: 59m}",
+        "line 1, column 20: storage.max_age: 59m is not between 1h and 3650d",
+    );
+    check(
+        "storage: {path: \"a\\0b\"}",
+        "line 1, column 17: storage.path: expected the path of a folder, of at most 4096 bytes, found \"a\\0b\"",
+    );
+    check(
+        "storage: {folder: /x}",
+        "line 1, column 11: storage.folder: unknown key\nknown here: path, max_bytes, per_target, max_age",
+    );
+    check(
+        "max_age: 1h",
+        "line 1, column 1: max_age: unknown key\nmax_age belongs under storage",
+    );
+}
+
+#[test]
 fn probes() {
     check(
         "probes: {per_target: 0}",

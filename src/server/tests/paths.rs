@@ -81,7 +81,7 @@ async fn every_answer_is_hardened() {
     ] {
         let answer = exporter.get(uri).await;
         assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{uri}");
-        assert_eq!(answer.headers["referrer-policy"], "no-referrer", "{uri}");
+        assert_eq!(answer.headers["referrer-policy"], "same-origin", "{uri}");
         let policy = answer.headers["content-security-policy"].to_str().unwrap();
         assert!(
             policy.starts_with("default-src 'none'; style-src 'sha256-"),

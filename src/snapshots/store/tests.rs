@@ -63,7 +63,7 @@ fn what_is_kept_is_there_now_and_after_a_restart() {
         bytes: store.bytes(),
     };
     let check = |store: &Store| {
-        assert_eq!(store.list(), [expected.clone()]);
+        assert_eq!(store.list(), std::slice::from_ref(&expected));
         let (entry, content) = store.read(&id).unwrap();
         assert_eq!(entry, expected);
         assert_eq!(content, fs::read(path.join(format!("{id}.pb.gz"))).unwrap());
@@ -280,7 +280,7 @@ fn ten_thousand_files_are_fine() {
             ..new(number, Trigger::ALL[usize::try_from(number % 5).unwrap()])
         };
         let id = SnapshotId::new(new.taken, new.trigger, number);
-        let (entry, content) = write(id, &new).unwrap();
+        let (entry, content) = write(&id, &new).unwrap();
         fs::write(path.join(format!("{}.pb.gz", entry.id)), content).unwrap();
     }
     let mut spec = spec(path);
