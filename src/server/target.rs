@@ -142,8 +142,9 @@ pub(super) fn counted(
     if entry.target != target {
         return Err("The snapshot to compare with is of another target.".to_owned());
     }
-    let unreadable =
-        |error: &dyn std::error::Error| format!("The snapshot to compare with cannot be read: {error}");
+    let unreadable = |error: &dyn std::error::Error| {
+        format!("The snapshot to compare with cannot be read: {error}")
+    };
     let (entry, content) = store.read(&id).map_err(|error| unreadable(&error))?;
     let profile = Profile::read(&content, module).map_err(|error| unreadable(&error))?;
     Ok((entry, profile.tally))

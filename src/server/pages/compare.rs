@@ -61,14 +61,24 @@ fn changes<'a>(before: &'a Tally, after: &'a Tally) -> Vec<Change<'a>> {
         .into_values()
         .filter(|change| change.before != change.after)
         .collect();
-    changes.sort_by_key(|change| (Reverse(change.before.abs_diff(change.after)), change.group.id));
+    changes.sort_by_key(|change| {
+        (
+            Reverse(change.before.abs_diff(change.after)),
+            change.group.id,
+        )
+    });
     changes
 }
 
 /// The changes from `before` to `after` as a table.
 pub(super) fn render(before: &Tally, after: &Tally) -> Markup {
     let changes = changes(before, after);
-    let of = |kind: Kind| changes.iter().filter(|change| change.kind() == kind).count();
+    let of = |kind: Kind| {
+        changes
+            .iter()
+            .filter(|change| change.kind() == kind)
+            .count()
+    };
     html! {
         p {
             "From " strong { (words::grouped(before.total)) } " to " strong { (words::count(after.total, "goroutine")) }

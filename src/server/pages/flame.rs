@@ -70,7 +70,12 @@ fn draw(folded: &[(String, u64)]) -> Option<Markup> {
     options.hash = true;
     options.deterministic = true;
     let mut document = Vec::new();
-    from_lines(&mut options, lines.iter().map(String::as_str), &mut document).ok()?;
+    from_lines(
+        &mut options,
+        lines.iter().map(String::as_str),
+        &mut document,
+    )
+    .ok()?;
     let document = String::from_utf8(document).ok()?;
     // What comes before the frames is the same whatever the names are, and names are escaped.
     let (_, frames) = document.split_once(BEGIN)?;
@@ -110,9 +115,12 @@ mod tests {
 
     #[test]
     fn a_call_is_as_wide_as_its_goroutines() {
-        let text = draw(&lines(&[("main.main;main.a", 30), ("main.main;main.b", 10)]))
-            .unwrap()
-            .into_string();
+        let text = draw(&lines(&[
+            ("main.main;main.a", 30),
+            ("main.main;main.b", 10),
+        ]))
+        .unwrap()
+        .into_string();
         let frame = |name: &str| {
             let (_, rest) = text.split_once(&format!("<title>{name} (")).unwrap();
             let (_, rest) = rest.split_once(" width=\"").unwrap();
@@ -133,7 +141,10 @@ mod tests {
             .unwrap()
             .into_string();
         assert!(!text.contains("<script"), "{text}");
-        assert!(text.contains("&lt;/svg&gt;&lt;/svg&gt;&lt;script&gt;"), "{text}");
+        assert!(
+            text.contains("&lt;/svg&gt;&lt;/svg&gt;&lt;script&gt;"),
+            "{text}"
+        );
         assert_eq!(text.matches("<svg").count(), 1);
     }
 

@@ -9,6 +9,9 @@ use super::{Links, document, problem, snapshots};
 use crate::history::Entry;
 use crate::snapshots::Entry as Snapshot;
 
+/// Snapshots on the page, the newest ones.
+pub(in crate::server) const MAX_SNAPSHOTS: usize = 10;
+
 /// What the landing page shows.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Landing<'a> {
@@ -178,9 +181,7 @@ fn result(entry: &Entry) -> Markup {
 }
 
 fn goroutines(entry: &Entry) -> String {
-    entry
-        .goroutines
-        .map_or_else(String::new, words::grouped)
+    entry.goroutines.map_or_else(String::new, words::grouped)
 }
 
 #[cfg(test)]
@@ -253,9 +254,7 @@ mod tests {
         assert!(page.contains("not probed yet"), "{page}");
         assert!(page.contains("failed: timeout"), "{page}");
         assert!(
-            page.contains(
-                r#"href="/ge/target?target=http%3A%2F%2Fa%3A1&amp;module=default""#
-            ),
+            page.contains(r#"href="/ge/target?target=http%3A%2F%2Fa%3A1&amp;module=default""#),
             "{page}"
         );
         assert!(

@@ -140,7 +140,11 @@ impl SnapshotPage<'_> {
                 }
             }
         };
-        document(links, &format!("Snapshot of {target} · goroutine_exporter"), &body)
+        document(
+            links,
+            &format!("Snapshot of {target} · goroutine_exporter"),
+            &body,
+        )
     }
 }
 

@@ -142,7 +142,10 @@ impl TargetPage<'_> {
     }
 
     fn compared(&self, tally: &Tally) -> Markup {
-        let chosen = self.against.as_ref().and_then(|against| against.as_ref().ok());
+        let chosen = self
+            .against
+            .as_ref()
+            .and_then(|against| against.as_ref().ok());
         html! {
             h2 #compare { "Compare" }
             form action={ (self.links.path("target")) "#compare" } method="get" {

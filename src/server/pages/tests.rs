@@ -106,17 +106,29 @@ fn what_a_target_says_stays_text() {
     let stacks = vec![(vec![name.clone(), "main.main".to_owned()], 5)];
     let page = page(profile(stacks.into_iter()), |outcome| {
         let report = outcome.result.as_mut().unwrap();
-        report.tally.labels = vec![(Arc::from("<script>"), Arc::from("\"><img src=x onerror=alert(3)>"), 2)];
+        report.tally.labels = vec![(
+            Arc::from("<script>"),
+            Arc::from("\"><img src=x onerror=alert(3)>"),
+            2,
+        )];
         report.tally.watches = vec![(Arc::from("<b>"), 1)];
         outcome.goroutine.problem = Some("<i>".to_owned());
     });
     let text = without_script(&page);
-    for word in ["<script", "<img", "<b>", "<i>", " style=", "\u{202e}", "\u{200b}"] {
+    for word in [
+        "<script", "<img", "<b>", "<i>", " style=", "\u{202e}", "\u{200b}",
+    ] {
         assert!(!text.contains(word), "{word:?} in {text}");
     }
-    assert!(text.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{text}");
+    assert!(
+        text.contains("&lt;script&gt;alert(1)&lt;/script&gt;"),
+        "{text}"
+    );
     // The command is one word for a shell, escaped for the page.
-    assert!(text.contains(r"go tool pprof 'http://a:1/x'\''y/debug/pprof/goroutine'"), "{text}");
+    assert!(
+        text.contains(r"go tool pprof 'http://a:1/x'\''y/debug/pprof/goroutine'"),
+        "{text}"
+    );
 }
 
 #[test]

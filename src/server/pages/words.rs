@@ -140,8 +140,9 @@ mod tests {
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(count(1, "stack"), "1 stack");
         assert_eq!(count(2000, "stack"), "2,000 stacks");
-        let check =
-            |part, total, expected: &str| assert_eq!(share(part, total), expected, "{part}/{total}");
+        let check = |part, total, expected: &str| {
+            assert_eq!(share(part, total), expected, "{part}/{total}")
+        };
         check(0, 0, "0.0 %");
         check(1, 1000, "0.1 %");
         check(1, 100_000, "<0.1 %");
@@ -164,8 +165,9 @@ mod tests {
         check(3599, "59 min");
         check(3600, "1 h");
         check(86_400 * 3, "3 d");
-        let check =
-            |minutes: u64, expected: &str| assert_eq!(wait(Duration::from_secs(minutes * 60)), expected);
+        let check = |minutes: u64, expected: &str| {
+            assert_eq!(wait(Duration::from_secs(minutes * 60)), expected)
+        };
         check(7, "7 min");
         check(60, "1 h");
         check(200, "3 h 20 min");
@@ -190,6 +192,9 @@ mod tests {
     #[test]
     fn a_bar_needs_no_style() {
         let text = bar(1, 3).into_string();
-        assert!(text.contains(r#"width="33.3%""#) && !text.contains("style"), "{text}");
+        assert!(
+            text.contains(r#"width="33.3%""#) && !text.contains("style"),
+            "{text}"
+        );
     }
 }
