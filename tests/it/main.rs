@@ -19,6 +19,7 @@
 mod alerts;
 mod bad_targets;
 mod books;
+mod browser;
 mod budgets;
 mod captures;
 mod certificates;
@@ -31,6 +32,7 @@ mod docs;
 mod go;
 mod http;
 mod layering;
+mod pages;
 mod population;
 mod programs;
 mod prometheus;

@@ -53,7 +53,10 @@ pub(super) fn flame(stacks: &mut GroupStacks, total: u64) -> Markup {
 fn draw(folded: &[(String, u64)]) -> Option<Markup> {
     let lines: Vec<String> = folded
         .iter()
-        .map(|(stack, goroutines)| format!("{stack} {goroutines}"))
+        .map(|(stack, goroutines)| {
+            let stack: String = stack.chars().map(words::visible).collect();
+            format!("{stack} {goroutines}")
+        })
         .collect();
     let mut options = Options::default();
     options.direction = Direction::Inverted;

@@ -10,18 +10,20 @@ const MAX_CHARS: usize = 2_048;
 /// A text from elsewhere with every character visible: controls, and what turns or hides the text around it, are shown
 /// as the replacement character.
 pub(super) fn plain(text: &str) -> String {
-    let visible = |c: char| {
-        let hidden = c.is_control()
-            || matches!(c,
+    text.chars().take(MAX_CHARS).map(visible).collect()
+}
+
+/// A character, or what is shown in its place.
+pub(super) fn visible(c: char) -> char {
+    let hidden = c.is_control()
+        || matches!(c,
                 '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
-        if hidden {
-            char::REPLACEMENT_CHARACTER
-        } else {
-            c
-        }
-    };
-    text.chars().take(MAX_CHARS).map(visible).collect()
+    if hidden {
+        char::REPLACEMENT_CHARACTER
+    } else {
+        c
+    }
 }
 
 /// `47218` as `47,218`.
