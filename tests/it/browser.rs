@@ -1,4 +1,4 @@
-//! Chromium, driven over WebDriver, which is plain HTTP and JSON: real clicks on real pages, and what the console said.
+//! Chromium, driven over `WebDriver`, which is plain HTTP and JSON: real clicks on real pages, and what the console said.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use crate::programs::{Program, skip, until};
 
 /// A page has so long to load, and a command to be answered: far more than a busy machine needs.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What WebDriver calls an element (W3C WebDriver, section 12).
+/// What `WebDriver` calls an element (section 12 of its specification by the W3C).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// One browser at a time: drivers that look for a port at once find the same one, and a second browser on a machine of
@@ -209,7 +209,7 @@ fn try_send(
         "{method} {path} HTTP/1.1\r\nHost: {driver}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     )?;
     let mut answer = Vec::new();
-    let mut piece = [0; 1 << 16];
+    let mut piece = [0; 1 << 13];
     let cut = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
     // The driver keeps connections open whatever it is asked for, so its answer ends where it says.
     let (head, body) = loop {

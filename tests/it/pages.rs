@@ -169,17 +169,19 @@ fn profile(functions: &[&str], label: (&str, &str)) -> Vec<u8> {
             }],
         });
     }
-    profile.string_table = strings.into_iter().map(Into::into).collect();
+    profile.string_table = strings;
     profile.encode_to_vec()
 }
+
+/// What must not run.
+const RUNS: &str =
+    "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">";
 
 #[test]
 fn what_a_target_says_is_text_to_the_browser() {
     let Some(browser) = Browser::start(true) else {
         return;
     };
-    const RUNS: &str =
-        "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">";
     let function = format!("main.{RUNS}");
     let server = Server::answering(ok(&profile(
         &[&function, "main.\u{202e}txt.exe"],

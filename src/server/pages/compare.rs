@@ -94,11 +94,11 @@ pub(super) fn render(before: &Tally, after: &Tally) -> Markup {
                 tbody {
                     @for change in changes.iter().take(MAX_GROUPS) {
                         tr {
-                            td data-label="What" { (change.kind().as_str()) }
+                            td.word data-label="What" { (change.kind().as_str()) }
                             td.number data-label="Before" { (words::grouped(change.before)) }
                             td.number data-label="After" { (words::grouped(change.after)) }
                             td.number data-label="Change" { strong { (words::change(change.before, change.after)) } }
-                            td data-label="Waits for" { (change.group.wait_reason.as_str()) }
+                            td.word data-label="Waits for" { (change.group.wait_reason.as_str()) }
                             td.where data-label="Where" { (place(change.group)) }
                         }
                     }

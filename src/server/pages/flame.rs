@@ -61,7 +61,7 @@ fn draw(folded: &[(String, u64)]) -> Option<Markup> {
     let mut options = Options::default();
     options.direction = Direction::Inverted;
     options.title = String::new();
-    options.count_name = "goroutines".to_owned();
+    options.count_name = String::from("goroutines");
     options.image_width = Some(WIDTH);
     options.frame_height = FRAME_HEIGHT;
     options.font_size = FONT_SIZE;

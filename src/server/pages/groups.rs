@@ -87,7 +87,7 @@ impl Groups<'_> {
                         }
                     }
                 }
-                td data-label="Waits for" {
+                td.word data-label="Waits for" {
                     (group.wait_reason.as_str())
                     @if let Some(longest) = group.longest_wait {
                         br; span.soft { "longest " (words::wait(longest)) }
@@ -118,12 +118,14 @@ impl Groups<'_> {
 pub(super) fn place(group: &Group) -> Markup {
     let own = !group.app_frame.is_empty() && group.app_frame != group.blocking_frame;
     html! {
-        div { code { (plain(&group.blocking_frame)) } }
-        @if own {
-            div { "for " code.app { (plain(&group.app_frame)) } }
-        }
-        @if !group.file.is_empty() {
-            div { code.line { (plain(&group.file)) ":" (group.line) } }
+        div.place {
+            div { code { (plain(&group.blocking_frame)) } }
+            @if own {
+                div { "for " code.app { (plain(&group.app_frame)) } }
+            }
+            @if !group.file.is_empty() {
+                div { code.line { (plain(&group.file)) ":" (group.line) } }
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use super::groups::{self, Groups};
 use super::profile::Profile;
 use super::words::{self, ago, plain};
 use super::{Links, compare, document, flame, snapshots};
+use crate::classify::WaitReason;
 use crate::config::Module;
 use crate::probe::{ProbeOutcome, ProbeReport};
 use crate::snapshots::Entry;
@@ -225,7 +226,7 @@ impl TargetPage<'_> {
                 tbody {
                     @for (profile, reading) in self.outcome.readings() {
                         tr {
-                            td data-label="Profile" { code { (profile.as_str()) } }
+                            td.word data-label="Profile" { code { (profile.as_str()) } }
                             td data-label="Result" {
                                 @match (reading.success(), reading.failure) {
                                     (None, _) => span.soft { "not served by this target" },
@@ -255,7 +256,13 @@ pub(super) fn finding(tally: &Tally) -> Markup {
     html! {
         p.finding {
             strong { (words::share(group.goroutines, tally.total)) } " of " (words::count(tally.total, "goroutine")) ": "
-            (words::grouped(group.goroutines)) " wait for " strong { (group.wait_reason.as_str()) } " in "
+            (words::grouped(group.goroutines)) " "
+            @match group.wait_reason {
+                WaitReason::Running => { "are " strong { "running" } }
+                WaitReason::Unknown => { "wait" }
+                reason => { "wait for " strong { (reason.as_str()) } }
+            }
+            " in "
             a href={ "#g-" (group.id) } { code { (groups::name(group)) } }
             @if !group.file.is_empty() { ", " code { (plain(&group.file)) ":" (group.line) } }
             "."

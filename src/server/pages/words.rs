@@ -92,7 +92,8 @@ pub(super) fn change(before: u64, after: u64) -> String {
 pub(super) fn age(age: Duration) -> String {
     let seconds = age.as_secs();
     match seconds {
-        0..60 => format!("{seconds} s"),
+        0 => "less than a second".to_owned(),
+        1..60 => format!("{seconds} s"),
         60..3600 => format!("{} min", seconds / 60),
         3600..86_400 => format!("{} h", seconds / 3600),
         _ => format!("{} d", seconds / 86_400),
@@ -115,7 +116,11 @@ pub(super) fn wait(wait: Duration) -> String {
 pub(super) fn ago(at: SystemTime, now: SystemTime) -> Markup {
     let moment = moment(at);
     let ago = now.duration_since(at).unwrap_or(Duration::ZERO);
-    html! { time datetime=(moment) title=(moment) { (age(ago)) " ago" } }
+    html! {
+        time datetime=(moment) title=(moment) {
+            @if ago.as_secs() == 0 { "just now" } @else { (age(ago)) " ago" }
+        }
+    }
 }
 
 /// A moment of the years that print with four digits.
@@ -143,7 +148,7 @@ mod tests {
         assert_eq!(count(1, "stack"), "1 stack");
         assert_eq!(count(2000, "stack"), "2,000 stacks");
         let check = |part, total, expected: &str| {
-            assert_eq!(share(part, total), expected, "{part}/{total}")
+            assert_eq!(share(part, total), expected, "{part}/{total}");
         };
         check(0, 0, "0.0 %");
         check(1, 1000, "0.1 %");
@@ -161,14 +166,14 @@ mod tests {
     fn times_and_sizes() {
         let check =
             |seconds: u64, expected: &str| assert_eq!(age(Duration::from_secs(seconds)), expected);
-        check(0, "0 s");
+        check(0, "less than a second");
         check(59, "59 s");
         check(60, "1 min");
         check(3599, "59 min");
         check(3600, "1 h");
         check(86_400 * 3, "3 d");
         let check = |minutes: u64, expected: &str| {
-            assert_eq!(wait(Duration::from_secs(minutes * 60)), expected)
+            assert_eq!(wait(Duration::from_secs(minutes * 60)), expected);
         };
         check(7, "7 min");
         check(60, "1 h");
