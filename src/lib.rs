@@ -34,6 +34,7 @@
 //! - The core imports nothing of the edge, and names neither files, sockets, clocks nor logs
 //!   (`tests/it/layering.rs`).
 //! - No connection is opened to an address that [`policy`] did not permit.
+//! - A snapshot that was reported as kept survives a crash, and the first of an incident outlives its later ones.
 //! - A secret has no way to be printed ([`secret`]).
 
 pub mod budget;

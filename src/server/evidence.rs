@@ -90,7 +90,7 @@ fn keep(
         _ => None,
     };
     let since = recently.and_then(|recently| SystemTime::now().checked_sub(recently));
-    if since.is_some_and(|since| store.has_since(&new.target, &[new.trigger], since)) {
+    if since.is_some_and(|since| store.has_since(new, since)) {
         return;
     }
     let NewSnapshot {

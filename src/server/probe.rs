@@ -71,7 +71,7 @@ pub(super) fn read(
         target: asked.target,
         modules: asked.modules,
         budget,
-        keep_body: live.store.is_some(),
+        keep_body: false,
         by_hand: false,
     };
     Ok((wanted, asked.debug))

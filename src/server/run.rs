@@ -90,7 +90,7 @@ impl Asked {
             begun,
             budget: self.budget,
             started,
-            keep_body: self.keep_body,
+            keep_body: self.keep_body || self.live.store.is_some(),
         }
     }
 
@@ -107,7 +107,7 @@ impl Asked {
         };
         let module = &self.modules.module;
         let running = app.metrics.probe_started(module.name.as_str());
-        let outcome = probe(self.job(begun, started, place)).await;
+        let mut outcome = probe(self.job(begun, started, place)).await;
         if let Some(refusal) = outcome.refusal() {
             app.metrics.target_refused(refusal.reason().as_str());
         }
@@ -125,6 +125,12 @@ impl Asked {
         let state = app.tracker.state(key, Instant::now());
         log(&outcome, &state);
         evidence::consider(self, &outcome, &state);
+        if let Ok(report) = &mut outcome.result
+            && !self.keep_body
+        {
+            // Askers hold outcomes for longer than probes have places, and their number is not that of the places.
+            report.body = None;
+        }
         outcome
     }
 }

@@ -155,7 +155,7 @@ pub(super) async fn take(State(app): State<Arc<App>>, request: Request) -> Respo
         Ok((asked, _)) => asked,
         Err(answer) => return answer,
     };
-    asked.by_hand = true;
+    (asked.keep_body, asked.by_hand) = (true, true);
     let outcome = match look(&asked).await {
         Ok(outcome) => outcome,
         Err(answer) => return answer,

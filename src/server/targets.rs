@@ -57,7 +57,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
             target: target.target.clone(),
             modules: modules.clone(),
             budget: *budget,
-            keep_body: live.store.is_some(),
+            keep_body: false,
             by_hand: false,
         })
         .collect();

@@ -45,14 +45,23 @@ struct Candidate<'e> {
 
 /// Says what has to go so that `kept`, and `newcomer` with it, are within bounds. Without `now` nothing is too old.
 ///
-/// Cost: sorts all entries.
+/// Cost: looks at all entries, and sorts them when something has to go.
 pub(super) fn plan<'e>(
     kept: impl IntoIterator<Item = &'e Entry>,
     newcomer: Option<&'e Entry>,
     bounds: Bounds,
     now: Option<SystemTime>,
 ) -> Plan {
-    let mut candidates = ranked(kept.into_iter().chain(newcomer));
+    let all: Vec<&Entry> = kept.into_iter().chain(newcomer).collect();
+    if let Some(new) = newcomer
+        && holds(&all, new, bounds, now)
+    {
+        return Plan {
+            drop: Vec::new(),
+            admit: true,
+        };
+    }
+    let mut candidates = ranked(all.into_iter());
     candidates.sort_by_key(|one| (one.worth, one.entry.taken, &one.entry.id));
     let newcomer = newcomer.and_then(|new| {
         let mut own = candidates.iter().copied();
@@ -79,6 +88,19 @@ pub(super) fn plan<'e>(
     // Nothing is dropped for what is not kept.
     let drop = if admit { plan.order } else { Vec::new() };
     Plan { drop, admit }
+}
+
+/// Whether the bounds hold with the newcomer, when they did without it.
+fn holds(all: &[&Entry], new: &Entry, bounds: Bounds, now: Option<SystemTime>) -> bool {
+    let of_target = all.iter().filter(|entry| entry.target == new.target);
+    let lengths = all.iter().map(|entry| entry.bytes);
+    let is_old = |entry: &&Entry| {
+        let age = now.map(|now| now.duration_since(entry.taken).unwrap_or_default());
+        age.is_some_and(|age| age > bounds.max_age)
+    };
+    of_target.count() <= bounds.per_target
+        && lengths.fold(0, u64::saturating_add) <= bounds.max_bytes
+        && !all.iter().any(is_old)
 }
 
 /// What is to be dropped so far.

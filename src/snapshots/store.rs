@@ -1,10 +1,9 @@
 //! The folder of snapshots: what is in it, and how it changes without ever showing half of anything.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,16 +11,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
-use super::entry::{Bounds, Entry, NewSnapshot, SnapshotId, StorageSpec, Trigger};
-use super::file::{head, is_whole, write};
+use super::entry::{Bounds, Entry, NewSnapshot, SnapshotId, StorageSpec};
+use super::file::{is_whole, write};
+use super::folder::{
+    Found, inspect, make_folder, name, open_lock, read_file, under_way, write_whole,
+};
 use super::retention::{SteadyClock, plan};
 
-/// What names of snapshots end in.
-const SUFFIX: &str = ".pb.gz";
-/// What names of files under way begin and end with.
-const UNDER_WAY: (&str, &str) = (".", ".tmp");
-/// The file whose lock says that the folder is in use.
-const LOCK: &str = ".goroutine_exporter.lock";
 /// Names of files left alone that one line of the log tells, at most.
 const MAX_TOLD: usize = 3;
 /// How long a folder that cannot be used is left in peace, so that a disk that is full is not asked with every probe.
@@ -230,14 +226,15 @@ impl Store {
         self.failed().is_some_and(|failed| failed.elapsed() < REST)
     }
 
-    /// Whether a snapshot of this target was taken for one of these reasons since then; what was taken in the future
-    /// does not count. Costs no reading.
+    /// Whether one like this, of the same target by the same modules for the same reason, was taken since then; what was
+    /// taken in the future does not count. Costs no reading.
     #[must_use]
-    pub fn has_since(&self, target: &str, triggers: &[Trigger], since: SystemTime) -> bool {
+    pub fn has_since(&self, new: &NewSnapshot, since: SystemTime) -> bool {
         let now = SystemTime::now();
         self.index().values().any(|entry| {
-            entry.target == target
-                && triggers.contains(&entry.trigger)
+            entry.trigger == new.trigger
+                && entry.target == new.target
+                && entry.module == new.module
                 && (since..=now).contains(&entry.taken)
         })
     }
@@ -318,16 +315,8 @@ impl Store {
         if writer.lock.is_some() {
             return Ok(());
         }
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.path)?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(self.path.join(LOCK))?;
+        make_folder(&self.path)?;
+        let lock = open_lock(&self.path)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -374,7 +363,7 @@ impl Store {
     }
 
     fn file(&self, id: &SnapshotId) -> PathBuf {
-        self.path.join(format!("{id}{SUFFIX}"))
+        self.path.join(name(id))
     }
 
     /// Removes file and entry; that the file is gone already is fine.
@@ -444,70 +433,6 @@ impl Store {
     fn index(&self) -> MutexGuard<'_, BTreeMap<SnapshotId, Entry>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What a file in the folder is.
-enum Found {
-    Snapshot(Entry),
-    /// Left by a crash in the middle of writing.
-    UnderWay,
-    /// Not written by us, or not as it is now.
-    Foreign,
-    /// Ours, or no file.
-    Nothing,
-}
-
-fn inspect(file: &DirEntry) -> io::Result<Found> {
-    let name = file.file_name();
-    let Some(name) = name.to_str() else {
-        return Ok(Found::Foreign);
-    };
-    let kind = file.file_type()?;
-    if name == LOCK || kind.is_dir() {
-        return Ok(Found::Nothing);
-    }
-    if !kind.is_file() {
-        return Ok(Found::Foreign);
-    }
-    let (before, behind) = UNDER_WAY;
-    let inner = name
-        .strip_prefix(before)
-        .and_then(|name| name.strip_suffix(behind));
-    if inner.and_then(SnapshotId::parse).is_some() {
-        return Ok(Found::UnderWay);
-    }
-    let Some(id) = name.strip_suffix(SUFFIX).and_then(SnapshotId::parse) else {
-        return Ok(Found::Foreign);
-    };
-    // A file that cannot be read, or is gone by now, is as good as foreign.
-    let read = || head(File::open(file.path())?, file.metadata()?.len());
-    let entry = read().ok().flatten().map(|head| head.entry);
-    Ok(entry
-        .filter(|entry| entry.id == id)
-        .map_or(Found::Foreign, Found::Snapshot))
-}
-
-fn under_way(id: &SnapshotId) -> String {
-    let (before, behind) = UNDER_WAY;
-    format!("{before}{id}{behind}")
-}
-
-fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
-/// Reads one byte more than there should be, at most: enough to see that it is too long.
-fn read_file(path: &Path, bytes: u64) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    let limit = bytes.saturating_add(1);
-    File::open(path)?.take(limit).read_to_end(&mut content)?;
-    Ok(content)
 }
 
 #[cfg(test)]

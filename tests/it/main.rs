@@ -29,6 +29,7 @@ mod dashboards;
 mod dashboards_live;
 mod detail;
 mod docs;
+mod evidence;
 mod go;
 mod http;
 mod layering;

@@ -4,6 +4,7 @@ mod bounds;
 mod pages;
 mod paths;
 mod probes;
+mod snapshots;
 
 use std::fmt::Write;
 use std::net::SocketAddr;

@@ -3,7 +3,9 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::super::entry::Trigger;
 use super::super::file::rounded;
+use super::super::folder::LOCK;
 use super::*;
 
 const GROUPED: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x03\0\0\0\0\0\0\0\0\0";
@@ -259,14 +261,25 @@ fn clocks_that_jump_delete_nothing() {
     assert_eq!(Store::open(&spec).list().len(), moments.len());
     let store = Store::open(&spec);
     let hour = Duration::from_hours(1);
-    let since = |ago| store.has_since("http://a:1", &[Trigger::Baseline], SystemTime::now() - ago);
+    let like = new(1, Trigger::Baseline);
+    let since = |ago| store.has_since(&like, SystemTime::now() - ago);
     assert!(since(hour));
     assert!(
         !since(Duration::ZERO),
         "what is in the future does not count"
     );
-    assert!(!store.has_since("http://b:1", &[Trigger::Baseline], UNIX_EPOCH));
-    assert!(!store.has_since("http://a:1", &[Trigger::Leak], UNIX_EPOCH));
+    let other = |module: &str, target: &str, trigger| NewSnapshot {
+        module: module.to_owned(),
+        target: target.to_owned(),
+        ..new(1, trigger)
+    };
+    for other in [
+        other("other", "http://a:1", Trigger::Baseline),
+        other("default", "http://b:1", Trigger::Baseline),
+        other("default", "http://a:1", Trigger::Leak),
+    ] {
+        assert!(!store.has_since(&other, UNIX_EPOCH), "{other:?}");
+    }
 }
 
 #[test]
