@@ -41,7 +41,7 @@ use crate::policy::Policy;
 use crate::reading::Reading;
 use crate::tally::Tally;
 use crate::target::Target;
-use crate::tracker::{Sighting, TargetState, TrackKey, Tracker};
+use crate::tracker::{LastLook, Sighting, TargetState, TrackKey, Tracker};
 use read::{Ask, Running, in_time, supported};
 
 /// What is kept of a probe's time for the way from the last profile to the answer: this share of it, and at most so much.
@@ -169,6 +169,7 @@ async fn run(
 
     let begun = Instant::now();
     let selection = choose(&mut tally, job.module, job.label, &state, job.begun);
+    let last_look = last_look(&tally, job, &state);
     tally.highest_id = learnt.highest_id;
     let threads = further.threads;
     let (block, mutex) = further::contended(further, job.module, job.label, &state);
@@ -178,6 +179,7 @@ async fn run(
     Ok(ProbeReport {
         tally,
         selection,
+        last_look,
         body: body.filter(|_| job.keep_body),
         block,
         mutex,
@@ -283,6 +285,17 @@ fn recognise(sighting: Sighting, state: &Mutex<TargetState>, at: SystemTime) {
     let mut state = count::lock(state);
     if state.identity.sees(sighting, Instant::now()) {
         state.restarted(at);
+    }
+}
+
+/// What was counted at the last look, in whose place comes this one, unless it is a part.
+fn last_look(tally: &Tally, job: &ProbeJob<'_>, state: &Mutex<TargetState>) -> Option<LastLook> {
+    let mut state = count::lock(state);
+    let known = &mut state.view(job.label).last_look;
+    if tally.is_whole() {
+        known.replace(LastLook::new(tally, job.started))
+    } else {
+        known.clone()
     }
 }
 

@@ -15,6 +15,7 @@ use crate::fetch::{self, FetchError, Party};
 use crate::policy::Refusal;
 use crate::reading::Reading;
 use crate::tally::{Contention, ContentionSelection, Selection, Tally};
+use crate::tracker::LastLook;
 
 /// Everything known about one probe. It always exists.
 #[derive(Debug)]
@@ -96,6 +97,8 @@ pub struct ProbeReport {
     pub tally: Tally,
     /// The groups with series of their own.
     pub selection: Selection,
+    /// What the look before this one came to, whoever looked.
+    pub last_look: Option<LastLook>,
     /// The goroutine profile as it came, where the job asked for it and no part is missing.
     pub body: Option<Bytes>,
     /// Where goroutines were blocked, since the target began to count.

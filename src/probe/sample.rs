@@ -62,6 +62,7 @@ pub(crate) fn test_report() -> ProbeReport {
             folded: 1,
             other: 5,
         },
+        last_look: None,
         body: None,
         block: None,
         mutex: None,

@@ -9,10 +9,12 @@ use axum::response::Response;
 
 use super::answer;
 use super::evidence;
-use super::landing::{Landing, StaticRow, not_found};
 use super::origin::refuse_cross_site;
+use super::pages::Links;
+use super::pages::landing::{Landing, MAX_SNAPSHOTS, StaticRow, not_found};
 use super::state::App;
 use crate::config::ModuleName;
+use crate::snapshots::Store;
 
 /// `/metrics`: the exporter's own, never a fetch.
 pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
@@ -74,8 +76,14 @@ pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
         .collect();
     let last = app.history.latest(names.iter().map(String::as_str));
     let rows = live.config.targets().iter().zip(&names).zip(last);
+    let newest = |store: &Arc<Store>| {
+        let mut entries = store.list();
+        entries.truncate(MAX_SNAPSHOTS);
+        entries
+    };
+    let links = Links::new(&app.options.base, 0);
     let page = Landing {
-        base: &app.options.base,
+        links: &links,
         modules: live
             .config
             .modules()
@@ -90,14 +98,17 @@ pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
             })
             .collect(),
         recent: app.history.entries(),
+        snapshots: live.store.as_ref().map(newest),
         now: SystemTime::now(),
     };
     answer::page(StatusCode::OK, page.render())
 }
 
 /// Every other path.
-pub(super) async fn unknown(State(app): State<Arc<App>>) -> Response {
-    answer::page(StatusCode::NOT_FOUND, not_found(&app.options.base))
+pub(super) async fn unknown(State(app): State<Arc<App>>, uri: Uri) -> Response {
+    let depth = uri.path().matches('/').count().saturating_sub(1);
+    let links = Links::new(&app.options.base, depth);
+    answer::page(StatusCode::NOT_FOUND, not_found(&links))
 }
 
 /// A known path with another method.

@@ -2,15 +2,15 @@
 
 use axum::body::Body;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
-    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
+    REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use maud::Markup;
 
 use super::encoding::{gzip, wants_gzip};
-use super::landing;
+use super::pages::CONTENT_POLICY;
 use super::request::RequestError;
 use crate::expose;
 
@@ -26,6 +26,12 @@ pub(super) fn text(status: StatusCode, text: &str) -> Response {
 
 /// Metrics in the text format, compressed where the scraper accepts it.
 pub(super) fn exposition(request: &HeaderMap, text: String) -> Response {
+    let mut response = compressed(request, text);
+    response.headers_mut().insert(CONTENT_TYPE, EXPOSITION);
+    response
+}
+
+fn compressed(request: &HeaderMap, text: String) -> Response {
     let packed = wants_gzip(request, text.len())
         .then(|| gzip(text.as_bytes()))
         .flatten();
@@ -36,7 +42,6 @@ pub(super) fn exposition(request: &HeaderMap, text: String) -> Response {
         }
         None => Body::from(text).into_response(),
     };
-    response.headers_mut().insert(CONTENT_TYPE, EXPOSITION);
     response
         .headers_mut()
         .insert(VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -46,6 +51,23 @@ pub(super) fn exposition(request: &HeaderMap, text: String) -> Response {
 /// A page.
 pub(super) fn page(status: StatusCode, page: Markup) -> Response {
     (status, [(CONTENT_TYPE, HTML)], page.into_string()).into_response()
+}
+
+/// A page that may be large, compressed where the browser accepts it.
+pub(super) fn large_page(request: &HeaderMap, page: Markup) -> Response {
+    let text = page.into_string();
+    let mut response = compressed(request, text);
+    response.headers_mut().insert(CONTENT_TYPE, HTML);
+    response
+}
+
+/// A page to go on to; the address may be relative to that of the request.
+pub(super) fn see_other(location: &str) -> Response {
+    let mut response = text(StatusCode::SEE_OTHER, "go on to the page in Location");
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
 }
 
 /// The exporter has as much to do as it may have.
@@ -77,7 +99,7 @@ pub(super) async fn harden(mut response: Response) -> Response {
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(CONTENT_SECURITY_POLICY, landing::CONTENT_POLICY.clone());
+    headers.insert(CONTENT_SECURITY_POLICY, CONTENT_POLICY.clone());
     response
 }
 

@@ -1,7 +1,7 @@
 //! The exporter's HTTP side: which path answers what. `listen` has the sockets; everything else works on a
 //! router that needs none.
 //!
-//! Nothing of a target's body is ever shown here. A probe lives inside its request: when the scraper hangs up,
+//! Of a target's body only counts and functions are shown; the whole of it goes to those who may have it. A probe lives inside its request: when the scraper hangs up,
 //! the request's future is dropped, and with it the connection to the target.
 
 mod admin;
@@ -9,15 +9,16 @@ mod answer;
 mod encoding;
 mod evidence;
 mod flights;
-mod landing;
 pub mod listen;
 mod origin;
+mod pages;
 mod probe;
 mod request;
 mod run;
 mod snapshots;
 mod state;
 mod story;
+mod target;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -37,11 +38,14 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/probe", get(probe::handle))
         .route("/metrics", get(admin::metrics))
         .route("/targets/metrics", get(targets::handle))
+        .route("/target", get(target::show))
+        .route("/target/profile", get(target::profile))
         .route("/snapshots", get(snapshots::list).post(snapshots::take))
         .route(
             "/snapshots/{id}",
             get(snapshots::show).delete(snapshots::delete),
         )
+        .route("/snapshots/{id}/delete", post(snapshots::delete_by_form))
         .route("/config", get(admin::config))
         .route("/-/healthy", get(admin::healthy))
         .route("/-/ready", get(admin::ready))

@@ -1,6 +1,7 @@
 //! `/snapshots`: the evidence that is kept, as a list, one by one, and raw for `go tool pprof`.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::Json;
 use axum::body::Body;
@@ -8,6 +9,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use maud::Markup;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 use tracing::info;
@@ -15,9 +17,16 @@ use tracing::info;
 use super::answer;
 use super::evidence::snapshot;
 use super::origin::refuse_cross_site;
+use super::pages::profile::Profile;
+use super::pages::snapshots::{ListPage, SnapshotPage};
+use super::pages::{Links, problem};
 use super::probe::{look, read};
+use super::request::ModuleSet;
 use super::state::{App, ServeOptions};
+use super::target::{counted, made, parameter};
+use crate::config::Config;
 use crate::snapshots::{Entry, SnapshotId, Store, StoreError, Trigger};
+use crate::target::Target;
 
 const OFF: &str =
     "no snapshots are kept; start the exporter with --storage.path, or configure storage.path";
@@ -28,6 +37,8 @@ const NAME_CHARS: usize = 80;
 /// The form in which somebody wants something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
+    /// Whatever suits: programs get facts.
+    Any,
     Page,
     Json,
     Raw,
@@ -48,17 +59,40 @@ struct Fact<'e> {
 
 /// `GET /snapshots`: all of them, newest first, or those of the parameter `target`, as it prints.
 pub(super) async fn list(State(app): State<Arc<App>>, headers: HeaderMap, uri: Uri) -> Response {
-    let Some(store) = app.live().store.clone() else {
-        return off();
-    };
     let query = uri.query().unwrap_or_default();
+    let links = Links::new(&app.options.base, 0);
+    let mut page = ListPage {
+        links: &links,
+        storage: false,
+        downloads: may_download(&app.options),
+        entries: Vec::new(),
+        target: "",
+        now: SystemTime::now(),
+    };
+    let form = form(&headers, query);
+    let Some(store) = app.live().store.clone() else {
+        return match form {
+            Form::Page => answer::large_page(&headers, page.render()),
+            _ => off(),
+        };
+    };
     let mut entries = store.list();
-    if let Some((_, target)) = pairs(query).find(|(key, _)| key == "target") {
-        entries.retain(|entry| entry.target == target);
+    let target = parameter(query, "target");
+    // An empty field of the form asks for all of them.
+    if let Some(target) = target.as_deref().filter(|target| !target.is_empty()) {
+        // In any spelling; what is no target matches as it is.
+        let printed = target.parse::<Target>();
+        let printed = printed.as_ref().map_or(target, Target::as_str);
+        entries.retain(|entry| entry.target == printed);
     }
-    match form(&headers, query) {
-        // As long as there is no page of them, everybody gets the list.
-        Form::Page | Form::Json | Form::Raw => {
+    match form {
+        Form::Page => {
+            page.storage = true;
+            page.entries = entries;
+            page.target = target.as_deref().unwrap_or_default();
+            answer::large_page(&headers, page.render())
+        }
+        Form::Any | Form::Json | Form::Raw => {
             Json(entries.iter().map(fact).collect::<Vec<_>>()).into_response()
         }
     }
@@ -78,8 +112,18 @@ pub(super) async fn show(
         return unknown();
     };
     match form(&headers, uri.query().unwrap_or_default()) {
-        // As long as there is no page of it, everybody gets the facts.
-        Form::Page | Form::Json => Json(fact(&entry)).into_response(),
+        Form::Page => {
+            let against = parameter(uri.query().unwrap_or_default(), "against");
+            let against = against.filter(|id| !id.is_empty());
+            let live = app.live();
+            let options = app.options.clone();
+            let make = move || page(&live.config, &options, &store, &id, against.as_deref());
+            match made(&app, make).await {
+                Ok(page) => answer::large_page(&headers, page),
+                Err(answer) => answer,
+            }
+        }
+        Form::Any | Form::Json => Json(fact(&entry)).into_response(),
         Form::Raw if !may_download(&app.options) => {
             let sentence = "profiles can hold personal data; to download them start the exporter with --web.enable-lifecycle";
             answer::text(StatusCode::FORBIDDEN, sentence)
@@ -141,6 +185,11 @@ pub(super) async fn take(State(app): State<Arc<App>>, request: Request) -> Respo
         (kept.map(|id| (id, entry)), app)
     });
     match kept.await {
+        // A browser goes on to what it asked to be kept.
+        Ok((Ok((id, _)), app)) if form == Form::Page => {
+            let links = Links::new(&app.options.base, 0);
+            answer::see_other(&links.snapshot(id.as_str()))
+        }
         Ok((Ok((id, entry)), app)) => created(&app.options, &id, entry.as_ref(), form),
         Ok((Err(error), _)) => failed(&error),
         Err(error) => answer::internal(&error),
@@ -154,15 +203,36 @@ pub(super) async fn delete(
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
-    let Some(store) = app.live().store.clone() else {
-        return off();
-    };
-    if let Some(refusal) = refuse_change(&app.options, &headers, &uri) {
-        return refusal;
+    match drop_one(&app, &id, &headers, &uri).await {
+        Ok(id) => answer::text(StatusCode::OK, &format!("snapshot {id} deleted")),
+        Err(answer) => answer,
     }
-    let Some((id, _)) = find(&store, &id) else {
-        return unknown();
-    };
+}
+
+/// `POST /snapshots/{id}/delete`: the same for pages, whose forms know no other method.
+pub(super) async fn delete_by_form(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
+    match drop_one(&app, &id, &headers, &uri).await {
+        Ok(_) => answer::see_other(&Links::new(&app.options.base, 2).path("snapshots")),
+        Err(answer) => answer,
+    }
+}
+
+async fn drop_one(
+    app: &App,
+    id: &str,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<SnapshotId, Response> {
+    let store = app.live().store.clone().ok_or_else(off)?;
+    if let Some(refusal) = refuse_change(&app.options, headers, uri) {
+        return Err(refusal);
+    }
+    let (id, _) = find(&store, id).ok_or_else(unknown)?;
     let deleted = spawn_blocking(move || {
         let deleted = store.delete(&id);
         if deleted.is_ok() {
@@ -171,10 +241,48 @@ pub(super) async fn delete(
         deleted.map(|()| id)
     });
     match deleted.await {
-        Ok(Ok(id)) => answer::text(StatusCode::OK, &format!("snapshot {id} deleted")),
-        Ok(Err(error)) => failed(&error),
-        Err(error) => answer::internal(&error),
+        Ok(Ok(id)) => Ok(id),
+        Ok(Err(error)) => Err(failed(&error)),
+        Err(error) => Err(answer::internal(&error)),
     }
+}
+
+/// The page of a snapshot. Reads files; blocking.
+fn page(
+    config: &Config,
+    options: &ServeOptions,
+    store: &Arc<Store>,
+    id: &SnapshotId,
+    against: Option<&str>,
+) -> Markup {
+    let links = Links::new(&options.base, 1);
+    let (entry, content) = match store.read(id) {
+        Ok(read) => read,
+        Err(error) => return problem(&links, "This snapshot cannot be read", &error.to_string()),
+    };
+    // Modules may have been renamed since; the groups are then those of the default one.
+    let names: Vec<String> = entry.module.split(',').map(str::to_owned).collect();
+    let modules = ModuleSet::find(&names, config).or_else(|_| ModuleSet::find(&[], config));
+    let module = modules.map_or_else(|_| Arc::default(), |modules| modules.module);
+    let others = store.list().into_iter();
+    SnapshotPage {
+        links: &links,
+        profile: Profile::read(&content, &module).map_err(|error| error.to_string()),
+        others: others
+            .filter(|other| other.target == entry.target && other.id != entry.id)
+            .collect(),
+        against: against.map(|id| counted(Some(store), id, &entry.target, &module)),
+        downloads: may_download(options),
+        deletes: may_change(options),
+        now: SystemTime::now(),
+        entry: &entry,
+    }
+    .render()
+}
+
+/// Whether snapshots may be taken and deleted over HTTP.
+pub(super) fn may_change(options: &ServeOptions) -> bool {
+    options.enable_lifecycle
 }
 
 /// Whether whoever reaches the exporter may have profiles as they came. Where nobody has to say who he is, that is for
@@ -185,14 +293,15 @@ pub(super) fn may_download(options: &ServeOptions) -> bool {
 
 /// The answer to a request that would change what is kept and may not.
 fn refuse_change(options: &ServeOptions, headers: &HeaderMap, uri: &Uri) -> Option<Response> {
-    if !options.enable_lifecycle {
+    if !may_change(options) {
         let sentence = "taking and deleting snapshots over HTTP is off; start the exporter with --web.enable-lifecycle";
         return Some(answer::text(StatusCode::FORBIDDEN, sentence));
     }
     refuse_cross_site(headers, uri)
 }
 
-fn find(store: &Store, id: &str) -> Option<(SnapshotId, Entry)> {
+/// The snapshot of this id, if there is one.
+pub(super) fn find(store: &Store, id: &str) -> Option<(SnapshotId, Entry)> {
     let id = SnapshotId::parse(id)?;
     let entry = store.entry(&id)?;
     Some((id, entry))
@@ -234,11 +343,16 @@ fn created(options: &ServeOptions, id: &SnapshotId, entry: Option<&Entry>, form:
 }
 
 fn download(entry: &Entry, content: Vec<u8>) -> Response {
-    let mut response = Body::from(content).into_response();
+    attachment(&entry.target, entry.id.as_str(), Body::from(content))
+}
+
+/// A profile of a target, to be saved as a file.
+pub(super) fn attachment(target: &str, which: &str, content: Body) -> Response {
+    let mut response = content.into_response();
     let headers = response.headers_mut();
     let kind = HeaderValue::from_static("application/octet-stream");
     headers.insert(CONTENT_TYPE, kind);
-    let disposition = format!("attachment; filename=\"{}\"", file_name(entry));
+    let disposition = format!("attachment; filename=\"{}\"", file_name(target, which));
     if let Ok(disposition) = HeaderValue::from_str(&disposition) {
         headers.insert(CONTENT_DISPOSITION, disposition);
     }
@@ -246,9 +360,8 @@ fn download(entry: &Entry, content: Vec<u8>) -> Response {
 }
 
 /// `goroutine-HOST_PORT-ID.pb.gz`: what a browser saves it as.
-fn file_name(entry: &Entry) -> String {
-    let target = entry.target.split_once("://");
-    let target = target.map_or(entry.target.as_str(), |(_, rest)| rest);
+fn file_name(target: &str, which: &str) -> String {
+    let target = target.split_once("://").map_or(target, |(_, rest)| rest);
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') {
             c
@@ -257,7 +370,7 @@ fn file_name(entry: &Entry) -> String {
         }
     };
     let target: String = target.chars().map(plain).take(NAME_CHARS).collect();
-    format!("goroutine-{}-{}.pb.gz", target.trim_matches('_'), entry.id)
+    format!("goroutine-{}-{}.pb.gz", target.trim_matches('_'), which)
 }
 
 fn fact(entry: &Entry) -> Fact<'_> {
@@ -293,7 +406,7 @@ fn form(headers: &HeaderMap, query: &str) -> Form {
             _ => {}
         }
     }
-    Form::Page
+    Form::Any
 }
 
 fn pairs(query: &str) -> url::form_urlencoded::Parse<'_> {

@@ -145,6 +145,11 @@ impl Collector {
     /// The counts, once the decoder is done. Cost: linear in groups, with a sort.
     #[must_use]
     pub fn finish(mut self, summary: Summary) -> Tally {
+        self.take(summary)
+    }
+
+    /// The counts, taken out; frames and names stay.
+    pub(super) fn take(&mut self, summary: Summary) -> Tally {
         let mut tally = Tally {
             summary,
             total: self.total,
@@ -206,6 +211,21 @@ impl Collector {
         }
         tally.labels.sort();
         tally
+    }
+
+    /// The id of each group by the number it is counted under; several are one group in the end where they have one id.
+    pub(super) fn ids(&self) -> Vec<GroupId> {
+        let names = &self.judge.names;
+        let id = |group: &Counted| {
+            let (blocking, app) = (names.get(group.key.blocking), names.get(group.key.app));
+            GroupId::of(group.reason(&self.hidden), &blocking, &app)
+        };
+        self.groups.iter().map(id).collect()
+    }
+
+    /// Frames and names, for what else is to be said of them.
+    pub(super) fn into_judge(self) -> Judge {
+        self.judge
     }
 
     /// The groups, those with the same revealed wait reason made one.
@@ -325,6 +345,37 @@ impl Collector {
         Some((key, at))
     }
 
+    /// Counts goroutines, and tells the number of their group; nothing where they are of no group that is kept.
+    pub(super) fn add(&mut self, stack: StackId, facts: &Facts<'_>) -> Option<u32> {
+        let known = self.stacks.get(stack);
+        self.total = self.total.saturating_add(facts.count);
+        let depths = u64::from(known.judged.depth).saturating_mul(facts.count);
+        self.depths = self.depths.saturating_add(depths);
+        if facts.leaked {
+            self.leaked = self.leaked.saturating_add(facts.count);
+        }
+        self.highest_id = self.highest_id.max(facts.id);
+        for (bit, count) in self.watches.iter_mut().enumerate() {
+            if known.judged.watches & (1 << bit) != 0 {
+                *count = count.saturating_add(facts.count);
+            }
+        }
+        if !self.labels.is_empty() {
+            self.count_labels(facts);
+        }
+        let counted = self.group(&known, facts);
+        if let Some(kept) = self.stacks.get_mut(stack) {
+            kept.last = counted;
+        }
+        let (_, number) = counted.unzip();
+        let at = number.and_then(|number| usize::try_from(number).ok());
+        match at.and_then(|at| self.groups.get_mut(at)) {
+            Some(group) => group.add(&known.judged, facts),
+            None => self.unlisted = self.unlisted.saturating_add(facts.count),
+        }
+        number
+    }
+
     fn count_labels(&mut self, facts: &Facts<'_>) {
         for (key, values) in self.judge.rules.labels().iter().zip(&mut self.labels) {
             for (_, value) in facts
@@ -361,31 +412,7 @@ impl Sink for Collector {
     }
 
     fn count(&mut self, stack: StackId, facts: &Facts<'_>) {
-        let known = self.stacks.get(stack);
-        self.total = self.total.saturating_add(facts.count);
-        let depths = u64::from(known.judged.depth).saturating_mul(facts.count);
-        self.depths = self.depths.saturating_add(depths);
-        if facts.leaked {
-            self.leaked = self.leaked.saturating_add(facts.count);
-        }
-        self.highest_id = self.highest_id.max(facts.id);
-        for (bit, count) in self.watches.iter_mut().enumerate() {
-            if known.judged.watches & (1 << bit) != 0 {
-                *count = count.saturating_add(facts.count);
-            }
-        }
-        if !self.labels.is_empty() {
-            self.count_labels(facts);
-        }
-        let counted = self.group(&known, facts);
-        if let Some(kept) = self.stacks.get_mut(stack) {
-            kept.last = counted;
-        }
-        let at = counted.and_then(|(_, at)| usize::try_from(at).ok());
-        match at.and_then(|at| self.groups.get_mut(at)) {
-            Some(group) => group.add(&known.judged, facts),
-            None => self.unlisted = self.unlisted.saturating_add(facts.count),
-        }
+        self.add(stack, facts);
     }
 
     fn reveal(&mut self, id: HiddenId, functions: &[&str]) {

@@ -7,6 +7,7 @@
 mod collector;
 mod contention;
 mod focus;
+mod group_stacks;
 mod interner;
 mod judge;
 mod learnt;
@@ -24,6 +25,7 @@ pub use contention::{
     OTHER_PLACES, select_contention,
 };
 pub use focus::Focused;
+pub use group_stacks::{Call, CountedStack, GroupStacks, StackCollector};
 pub use learnt::{Leaks, Origins, Waits};
 pub use series::{Memory, Selection, SeriesLimits, select, steady};
 pub use stacks::Stacks;

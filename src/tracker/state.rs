@@ -8,10 +8,13 @@ use crate::budget::Ledger;
 use crate::classify::ClassifySpec;
 use crate::failure::FailureReason;
 use crate::reading::Reading;
-use crate::tally::{ContentionMemory, Leaks, Memory, Origins, Waits};
+use crate::tally::{ContentionMemory, GroupId, Leaks, Memory, Origins, Tally, Waits};
 
 /// Modules, and ways to classify, that are told apart for one target; the least recently used is forgotten.
 const MAX_VIEWS: usize = 8;
+
+/// Groups of the last look that are remembered: as many as a page shows.
+const MAX_LOOKED_AT: usize = 100;
 
 /// How many intervals a result is repeated for.
 const REPEATED_INTERVALS: u32 = 2;
@@ -40,6 +43,21 @@ pub struct View {
     pub mutex: ContentionMemory,
     /// Why the last probe failed; `None` when it succeeded, and before the first one.
     pub failure: Option<FailureReason>,
+    /// What was counted last.
+    pub last_look: Option<LastLook>,
+}
+
+/// What one look came to, so that the next one can tell what has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastLook {
+    /// When it began.
+    pub at: SystemTime,
+    /// All goroutines.
+    pub total: u64,
+    /// The largest groups, the largest first.
+    groups: Vec<(GroupId, u64)>,
+    /// Goroutines a group may have had without being in the list.
+    below: u64,
 }
 
 /// What expensive profiles told, in the groups that one way to classify makes. Modules that classify alike share it.
@@ -105,6 +123,30 @@ impl TargetState {
             view.block = ContentionMemory::default();
             view.mutex = ContentionMemory::default();
         }
+    }
+}
+
+impl LastLook {
+    /// Of these counts.
+    #[must_use]
+    pub fn new(tally: &Tally, at: SystemTime) -> Self {
+        let listed = tally.groups.iter().take(MAX_LOOKED_AT);
+        let first_left_out = tally.groups.get(MAX_LOOKED_AT);
+        Self {
+            at,
+            total: tally.total,
+            groups: listed.map(|group| (group.id, group.goroutines)).collect(),
+            below: first_left_out.map_or(tally.unlisted, |group| group.goroutines),
+        }
+    }
+
+    /// How many goroutines a group had; `None` when that is not known any more.
+    #[must_use]
+    pub fn goroutines(&self, id: GroupId) -> Option<u64> {
+        let known = self.groups.iter().find(|(known, _)| *known == id);
+        known
+            .map(|(_, goroutines)| *goroutines)
+            .or((self.below == 0).then_some(0))
     }
 }
 

@@ -281,6 +281,7 @@ fn series_of_a_probe_stay_below_the_bound_of_readme() {
             let report = ProbeReport {
                 selection: select(tally, &limits, &mut Memory::default()),
                 tally: tally.clone(),
+                last_look: None,
                 body: None,
                 block: contended().filter(|_| has(Profile::Block)),
                 mutex: contended().filter(|_| has(Profile::Mutex)),

@@ -75,6 +75,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
         "server",
         &[
             "budget",
+            "classify",
             "config",
             "decode",
             "expose",
@@ -119,7 +120,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
 ];
 
 /// Where each of these crates is at home; nowhere else may its name stand.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 10] = [
     ("prost", &["decode", "demo"]),
     ("flate2", &["decode", "demo", "server", "snapshots"]),
     ("serde_yaml", &["config"]),
@@ -129,6 +130,7 @@ const HOMES: [(&str, &[&str]); 9] = [
     ("anyhow", &["commands", "main"]),
     ("clap", &["cli"]),
     ("maud", &["server"]),
+    ("inferno", &["server"]),
 ];
 
 /// Modules without I/O, clock, runtime and logs, and what would bring those in.

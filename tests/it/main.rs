@@ -19,6 +19,7 @@
 mod alerts;
 mod bad_targets;
 mod books;
+mod browser;
 mod budgets;
 mod captures;
 mod certificates;
@@ -33,6 +34,7 @@ mod go;
 mod harm;
 mod http;
 mod layering;
+mod pages;
 mod pasted;
 mod population;
 mod programs;

@@ -1,12 +1,11 @@
 #!/bin/sh
-# Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), Python 3
-# and four Go toolchains. Safe to run again and again: what is there already is only named.
+# Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), Python 3,
+# Chromium (with its driver) and four Go toolchains. Safe to run again and again: what is there already is only named.
 #
 #   tests/tools/install.sh
 #
 # Environment:
 #   GOROUTINE_EXPORTER_CACHE   where the Go toolchains go; default: .cache in the repository (ignored by git)
-#   WITH_CHROMIUM=1            installs Chromium too (only rendering pages needs it)
 #   CI=true                    a part that cannot be had makes the exit status 1; otherwise it is only said
 #
 # Debian packages come through apt-get as root or with a sudo that asks for no password. No service is started.
@@ -80,9 +79,7 @@ done
 if [ -n "$toolchains_wanted" ] && ! python3 -m pip --version >/dev/null 2>&1; then
     wanted="$wanted python3-pip"
 fi
-if [ "${WITH_CHROMIUM:-}" = 1 ]; then
-    have chromium || wanted="$wanted chromium"
-fi
+have chromium && have chromedriver || wanted="$wanted chromium chromium-driver"
 
 why_no_package='no apt-get on this machine'
 if [ -n "$wanted" ] && have apt-get; then
@@ -121,13 +118,13 @@ else
     lacking python3 "$why_no_package"
 fi
 if have curl; then part curl "$(curl --version | sed -n '1s/^curl \([^ ]*\).*/\1/p')"; else lacking curl "$why_no_package"; fi
-if [ "${WITH_CHROMIUM:-}" = 1 ]; then
-    if have chromium; then
-        part chromium "$(chromium --version 2>/dev/null | cut -d' ' -f2)"
+for program in chromium chromedriver; do
+    if have "$program"; then
+        part "$program" "$("$program" --version 2>/dev/null | cut -d' ' -f2)" "$(command -v "$program")"
     else
-        lacking chromium "$why_no_package"
+        lacking "$program" "$why_no_package"
     fi
-fi
+done
 
 # ---- Go toolchains
 
