@@ -2,6 +2,9 @@
 
 pub mod check;
 pub mod demo;
+pub mod diff;
 pub mod inspect;
 pub mod log;
+mod look;
 pub mod serve;
+mod terminal;

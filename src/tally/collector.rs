@@ -12,10 +12,11 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use super::evidence::{self, Call, GroupStacks};
 use super::interner::{NameId, Names};
 use super::judge::{Judge, Judged, Kept};
 use super::{Group, GroupId, Place, Tally, WAITED_MINUTES};
-use crate::classify::{NOT_STARTED, Origin, Rules, Wait, WaitReason, names, stated};
+use crate::classify::{NO_STACK, NOT_STARTED, Origin, Rules, Wait, WaitReason, names, stated};
 use crate::profile::{Facts, FrameId, FrameText, HiddenId, Sink, Stack, StackId, Summary};
 
 /// The most groups kept apart; goroutines of further ones are counted in [`Tally::unlisted`].
@@ -44,6 +45,7 @@ pub struct Collector {
     labels: Vec<BTreeMap<Arc<str>, u64>>,
     highest_id: Option<u64>,
     depths: u64,
+    evidence: Option<evidence::Kept>,
 }
 
 /// What was made of a stack.
@@ -139,7 +141,40 @@ impl Collector {
             labels: vec![BTreeMap::new(); rules.labels().len()],
             highest_id: None,
             depths: 0,
+            evidence: None,
         }
+    }
+
+    /// The same, and it keeps whole stacks for [`finish_with_stacks`](Self::finish_with_stacks).
+    #[must_use]
+    pub fn keeping_stacks(mut self) -> Self {
+        self.evidence = Some(evidence::Kept::default());
+        self
+    }
+
+    /// The counts, and the largest `most` stacks of each group.
+    #[must_use]
+    pub fn finish_with_stacks(mut self, summary: Summary, most: usize) -> (Tally, GroupStacks) {
+        let kept = self.evidence.take().unwrap_or_default();
+        let (frames, names) = (&mut self.judge.frames, &mut self.judge.names);
+        let id = |group: &Counted| {
+            let (blocking, app) = (group.key.blocking, group.key.app);
+            let reason = group.reason(&self.hidden);
+            GroupId::of(reason, &names.get(blocking), &names.get(app))
+        };
+        let ids: Vec<GroupId> = self.groups.iter().map(id).collect();
+        let group = |number: u32| ids.get(usize::try_from(number).ok()?).copied();
+        let call = |frame: FrameId| {
+            let function = frames.name(frame, names);
+            let (file, line) = frames.place(frame, names).unwrap_or((Names::EMPTY, 0));
+            Call {
+                function: function.map_or_else(|| NO_STACK.into(), |name| names.get(name)),
+                file: names.get(file),
+                line,
+            }
+        };
+        let stacks = kept.finish(group, call, most);
+        (self.finish(summary), stacks)
     }
 
     /// The counts, once the decoder is done. Cost: linear in groups, with a sort.
@@ -354,10 +389,14 @@ impl Sink for Collector {
     }
 
     fn stack(&mut self, stack: Stack<'_>) -> StackId {
-        self.stacks.keep(KnownStack {
+        let id = self.stacks.keep(KnownStack {
             judged: self.judge.stack(stack),
             last: None,
-        })
+        });
+        if let Some(evidence) = &mut self.evidence {
+            evidence.stack(id, stack.frames);
+        }
+        id
     }
 
     fn count(&mut self, stack: StackId, facts: &Facts<'_>) {
@@ -380,6 +419,9 @@ impl Sink for Collector {
         let counted = self.group(&known, facts);
         if let Some(kept) = self.stacks.get_mut(stack) {
             kept.last = counted;
+        }
+        if let Some((evidence, (_, group))) = self.evidence.as_mut().zip(counted) {
+            evidence.count(group, stack, facts.count);
         }
         let at = counted.and_then(|(_, at)| usize::try_from(at).ok());
         match at.and_then(|at| self.groups.get_mut(at)) {

@@ -6,10 +6,12 @@
 
 mod collector;
 mod contention;
+mod evidence;
 mod focus;
 mod interner;
 mod judge;
 mod learnt;
+mod merge;
 mod series;
 mod stacks;
 mod threads;
@@ -23,6 +25,7 @@ pub use contention::{
     Contention, ContentionCollector, ContentionMemory, ContentionPlace, ContentionSelection,
     select_contention,
 };
+pub use evidence::{Call, GroupStacks, WholeStack};
 pub use focus::Focused;
 pub use learnt::{Leaks, Origins, Waits};
 pub use series::{Memory, Selection, SeriesLimits, select, steady};

@@ -76,7 +76,7 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
 ];
 
 /// Where each of these crates is at home; nowhere else may its name stand.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 13] = [
     ("prost", &["decode", "demo"]),
     ("flate2", &["decode", "demo", "server"]),
     ("serde_yaml", &["config"]),
@@ -85,6 +85,10 @@ const HOMES: [(&str, &[&str]); 9] = [
     ("axum", &["commands", "demo", "server"]),
     ("anyhow", &["commands", "main"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
+    ("indicatif", &["commands"]),
+    ("terminal_size", &["commands"]),
     ("maud", &["server"]),
 ];
 

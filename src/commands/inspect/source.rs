@@ -21,7 +21,7 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// What a person named.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(in crate::commands) enum Source {
     /// `-`.
     Stdin,
     /// A path.
@@ -37,7 +37,7 @@ impl Source {
     ///
     /// # Errors
     /// When it is none of them.
-    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+    pub(in crate::commands) fn parse(text: &str) -> anyhow::Result<Self> {
         if text == "-" {
             return Ok(Self::Stdin);
         }
@@ -52,13 +52,14 @@ impl Source {
         Ok(Self::Target(Box::new(target?)))
     }
 
-    /// Reads it to its end.
+    /// Reads it to its end; a target is asked for `profile`.
     ///
     /// # Errors
     /// When it cannot be opened, fetched or read, or holds no goroutine profile.
-    pub(super) fn read<S: Sink + Send>(
+    pub(in crate::commands) fn read<S: Sink + Send>(
         &self,
         module: &Module,
+        profile: Profile,
         sink: &mut S,
     ) -> anyhow::Result<Summary> {
         match self {
@@ -70,7 +71,7 @@ impl Source {
                 decode(&mut file, module, sink)
             }
             Self::Target(target) => {
-                let path = format!("{}/{}", module.path, Profile::Goroutine.as_str());
+                let path = format!("{}/{}", module.path, profile.endpoint());
                 fetch(target, &path, "", module, sink)
             }
             Self::Profile(target, path, query) => fetch(target, path, query, module, sink),
