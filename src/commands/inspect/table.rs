@@ -23,6 +23,9 @@ const SHARE_BAR: usize = 8;
 /// Sources listed with their totals; the rest is added up.
 const SOURCES: usize = 20;
 
+/// From how many goroutines on a group with half of them all stands out.
+const DOMINANT: u64 = 50;
+
 /// Goroutines at an earlier look.
 #[derive(Clone, Debug)]
 pub(super) struct Counts {
@@ -233,6 +236,7 @@ impl<'a> Picture<'a> {
         let total = self.all.tally.total;
         let entry = |group: &&Group| {
             let count = group.goroutines;
+            let dominant = count >= DOMINANT && count >= total - count;
             let since = |counts: fn(Since<'a>) -> &'a Counts| {
                 self.since.map_or(Cell::plain(""), |since| {
                     changed(counts(since).group(group.id), count)
@@ -242,7 +246,7 @@ impl<'a> Picture<'a> {
             let longest = group.longest_wait.map(age).unwrap_or_default();
             Entry {
                 cells: vec![
-                    Cell::plain(share(count, total)),
+                    Cell::new(share(count, total), if dominant { BAD } else { PLAIN }),
                     Cell::new(bar(count, total, SHARE_BAR), BAR),
                     Cell::new(grouped(count), BOLD),
                     since(|since| since.last),
