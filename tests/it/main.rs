@@ -43,4 +43,5 @@ mod rules;
 mod serve;
 mod servers;
 mod storm;
+mod terminal;
 mod ways;

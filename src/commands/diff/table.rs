@@ -8,7 +8,7 @@ use crate::commands::terminal::numbers::{change, count, count_of, grouped, share
 use crate::commands::terminal::place::Place;
 use crate::commands::terminal::{
     BAD, BOLD, Cell, Column, DIM, Entry, GOOD, Listing, PLAIN, Screen, Segment, WARNING, clean,
-    paint, stacks, wrap,
+    stacks, write_wrapped,
 };
 
 /// Rows; the rest is counted.
@@ -27,7 +27,7 @@ pub(super) fn write(
 ) -> io::Result<()> {
     if let Some(verdict) = found.verdict() {
         let style = if found.failed() { BAD } else { GOOD };
-        line(&[Segment::new(verdict, style)], screen, out)?;
+        write_wrapped(&[Segment::new(verdict, style)], screen, out)?;
     }
     let (before, after) = (found.before.total, found.after.total);
     let mut totals = vec![Segment::new(
@@ -44,14 +44,14 @@ pub(super) fn write(
     totals.push(Segment::file(source(&found.before), PLAIN));
     totals.push(Segment::new(" -> ", PLAIN));
     totals.push(Segment::file(source(&found.after), PLAIN));
-    line(&totals, screen, out)?;
+    write_wrapped(&totals, screen, out)?;
     for side in [&found.before, &found.after] {
         if let Some(why) = side.incomplete() {
             let text = format!(
                 "{}: {why}; what it lacks looks like a change.",
                 clean(&side.name)
             );
-            line(&[Segment::new(text, WARNING)], screen, out)?;
+            write_wrapped(&[Segment::new(text, WARNING)], screen, out)?;
         }
     }
     if found.before.encoding != found.after.encoding
@@ -60,7 +60,7 @@ pub(super) fn write(
             .any(|side| side.encoding == "debug1")
     {
         let text = "One of the two is debug=1, which hides why some goroutines wait: their groups look changed.";
-        line(&[Segment::new(text, WARNING)], screen, out)?;
+        write_wrapped(&[Segment::new(text, WARNING)], screen, out)?;
     }
     let (shown, hidden) = found.shown(min);
     let rows: Vec<&Change> = shown.iter().take(ROWS).copied().collect();
@@ -83,10 +83,10 @@ pub(super) fn write(
     let notes = notes.into_iter().filter(|(groups, _)| *groups > 0);
     let notes: Vec<String> = notes.map(|(_, text)| text).collect();
     if !notes.is_empty() {
-        line(&[Segment::new(notes.join(", "), DIM)], screen, out)?;
+        write_wrapped(&[Segment::new(notes.join(", "), DIM)], screen, out)?;
     }
     if found.changes.is_empty() {
-        line(&[Segment::new("Nothing changed.", GOOD)], screen, out)?;
+        write_wrapped(&[Segment::new("Nothing changed.", GOOD)], screen, out)?;
     }
     for change in rows.iter().take(most) {
         let Some(id) = change.id else { continue };
@@ -106,7 +106,7 @@ pub(super) fn write(
         if of.is_empty() {
             writeln!(out)?;
             let text = format!("{headline}; a report has no stacks, a saved profile has");
-            line(&[Segment::new(text, DIM)], screen, out)?;
+            write_wrapped(&[Segment::new(text, DIM)], screen, out)?;
             continue;
         }
         let goroutines = change
@@ -183,11 +183,4 @@ fn place(change: &Change) -> Place {
 
 fn source(side: &Side) -> String {
     format!("{} ({})", clean(&side.name), clean(&side.encoding))
-}
-
-fn line(text: &[Segment], screen: Screen, out: &mut impl Write) -> io::Result<()> {
-    for line in wrap(text, screen.width, 2) {
-        writeln!(out, "{}", paint(&line, screen).trim_end())?;
-    }
-    Ok(())
 }

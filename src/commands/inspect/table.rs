@@ -11,7 +11,7 @@ use crate::commands::terminal::numbers::{age, change, count, count_of, grouped, 
 use crate::commands::terminal::place::Place;
 use crate::commands::terminal::{
     BAD, BAR, BOLD, Cell, Column, DIM, Entry, GOOD, Listing, PLAIN, Screen, Segment, WARNING, bar,
-    clean, paint, stacks, wrap,
+    clean, stacks, write_wrapped,
 };
 use crate::profile::Encoding;
 use crate::tally::{Group, GroupId, Tally};
@@ -177,7 +177,7 @@ impl<'a> Picture<'a> {
                 }
             }
         }
-        lines(&line, screen, out)
+        write_wrapped(&line, screen, out)
     }
 
     fn nothing(self) -> &'static str {
@@ -205,7 +205,7 @@ impl<'a> Picture<'a> {
                 ),
                 Segment::file(clean(&look.name), PLAIN),
             ];
-            lines(&line, screen, out)?;
+            write_wrapped(&line, screen, out)?;
         }
         if looks.len() > SOURCES {
             let rest = looks.iter().skip(SOURCES).map(|look| look.tally.total);
@@ -316,20 +316,13 @@ fn place(group: &Group) -> Place {
     }
 }
 
-fn lines(line: &[Segment], screen: Screen, out: &mut impl Write) -> io::Result<()> {
-    for line in wrap(line, screen.width, 2) {
-        writeln!(out, "{}", paint(&line, screen).trim_end())?;
-    }
-    Ok(())
-}
-
 fn sentence(
     text: &str,
     style: anstyle::Style,
     screen: Screen,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    lines(&[Segment::new(text, style)], screen, out)
+    write_wrapped(&[Segment::new(text, style)], screen, out)
 }
 
 fn warnings(tally: &Tally) -> Vec<String> {

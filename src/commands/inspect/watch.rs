@@ -15,7 +15,7 @@ use super::parted;
 use super::table::{Counts, Picture, Since};
 use crate::cli::{InspectArgs, InspectFormat};
 use crate::commands::look::{Look, Looker, Progress, merged};
-use crate::commands::terminal::{DIM, Screen, Segment, WARNING, clean, paint, wrap};
+use crate::commands::terminal::{DIM, Screen, Segment, WARNING, clean, write_wrapped};
 
 /// Enters and leaves the alternate screen, hiding the cursor there.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
@@ -225,9 +225,7 @@ impl Seen {
         writeln!(text, "{}", screen.paint(DIM, &status))?;
         if let Some(failed) = &self.failed {
             let failed = Segment::new(format!("The last look failed: {}", clean(failed)), WARNING);
-            for line in wrap(&[failed], screen.width, 2) {
-                writeln!(text, "{}", paint(&line, screen))?;
-            }
+            write_wrapped(&[failed], screen, &mut text)?;
         }
         picture.write(screen, &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())

@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two pictures.
 const REDRAW: Duration = Duration::from_millis(200);
 /// Goroutines counted between two tellings.
-const BATCH: u64 = 512;
+const BATCH: u64 = 64;
 
 /// Says how many goroutines were counted. Ends when dropped, and leaves nothing behind.
 #[derive(Debug)]

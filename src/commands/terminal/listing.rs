@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use anstyle::Style;
 
 use super::place::Place;
-use super::wrap::{Segment, paint, width, wrap};
+use super::wrap::{Segment, width, wrap, write_line};
 use super::{DIM, PLAIN, Screen, clean, width_of};
 
 /// The columns between two columns.
@@ -262,12 +262,12 @@ impl Listing {
         match layout {
             Layout::Below => {
                 place.extend(creator.iter().map(by));
-                line(&first, screen, out)?;
+                write_line(&first, screen, out)?;
                 let indent = " ".repeat(INDENT);
                 for text in place {
                     for part in wrap(&text, screen.width.saturating_sub(INDENT), CONTINUED) {
                         let part = [vec![Segment::new(indent.as_str(), PLAIN)], part].concat();
-                        line(&part, screen, out)?;
+                        write_line(&part, screen, out)?;
                     }
                 }
             }
@@ -345,20 +345,7 @@ fn side_by_side(
     let blank = [Segment::new(" ".repeat(at), PLAIN)];
     for (row, text) in lines.into_iter().enumerate() {
         let before = if row == 0 { first } else { &blank };
-        line(&[before, &text].concat(), screen, out)?;
+        write_line(&[before, &text].concat(), screen, out)?;
     }
     Ok(())
-}
-
-/// Writes a line without blanks at its end.
-fn line(text: &[Segment], screen: Screen, out: &mut impl Write) -> io::Result<()> {
-    let mut text = text.to_vec();
-    while let Some(last) = text.last_mut() {
-        last.text.truncate(last.text.trim_end().len());
-        if !last.text.is_empty() {
-            break;
-        }
-        text.pop();
-    }
-    writeln!(out, "{}", paint(&text, screen))
 }

@@ -19,7 +19,7 @@ use terminal_size::{Height, Width, terminal_size};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 pub(super) use listing::{Cell, Column, Entry, Listing};
-pub(super) use wrap::{Segment, paint, wrap};
+pub(super) use wrap::{Segment, write_wrapped};
 
 use crate::cli::Colour;
 

@@ -66,7 +66,7 @@ pub(in crate::commands) fn write(
                 lines.extend(wrap(&code, room, 6));
             }
             for line in lines {
-                writeln!(out, "{before}{}", paint(&line, screen).trim_end())?;
+                writeln!(out, "{before}{}", paint(&line, screen))?;
                 before = " ".repeat(counts + 2);
             }
         }

@@ -1,5 +1,7 @@
 //! Breaking lines where Go names may be broken: behind a slash, before a dot, at a space.
 
+use std::io::{self, Write};
+
 use anstyle::Style;
 
 use super::{Screen, width_of, width_of_char};
@@ -37,11 +39,48 @@ pub(in crate::commands) fn width(line: &[Segment]) -> usize {
     line.iter().map(|segment| width_of(&segment.text)).sum()
 }
 
-/// A line as printed.
+/// A line as printed, without blanks at its end.
 pub(in crate::commands) fn paint(line: &[Segment], screen: Screen) -> String {
-    line.iter()
-        .map(|segment| screen.paint(segment.style, &segment.text))
-        .collect()
+    let inked = line
+        .iter()
+        .rposition(|segment| !segment.text.trim_end().is_empty());
+    let mut painted = String::new();
+    for (at, segment) in line.iter().enumerate() {
+        let text = match inked {
+            Some(last) if at < last => segment.text.as_str(),
+            Some(last) if at == last => segment.text.trim_end(),
+            _ => break,
+        };
+        painted.push_str(&screen.paint(segment.style, text));
+    }
+    painted
+}
+
+/// Writes a line as it is.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub(in crate::commands) fn write_line(
+    line: &[Segment],
+    screen: Screen,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    writeln!(out, "{}", paint(line, screen))
+}
+
+/// Writes a line, broken where it does not fit.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub(in crate::commands) fn write_wrapped(
+    line: &[Segment],
+    screen: Screen,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    for line in wrap(line, screen.width, 2) {
+        write_line(&line, screen, out)?;
+    }
+    Ok(())
 }
 
 /// Breaks a line into lines of at most `width` columns; those behind the first begin with `indent` spaces.
