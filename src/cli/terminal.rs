@@ -25,7 +25,8 @@ Exit status:
 
 The goroutines of the look itself never fail a gate: those that run in
 runtime/pprof or net/http/pprof, and for each of them one in
-net/http.(*connReader).backgroundRead, or not started yet.
+net/http.(*connReader).backgroundRead, or not started yet, and one in
+net/http.(*conn).close, which ends the look before.
 
 The file of --allow has one known group a line: a group id (16 hex digits), or
 a regular expression that its blocking or application function matches; # begins

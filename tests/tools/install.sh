@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), Python 3
+# Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), Python 3, tmux
 # and four Go toolchains. Safe to run again and again: what is there already is only named.
 #
 #   tests/tools/install.sh
@@ -72,6 +72,7 @@ have promtool && have prometheus || wanted="$wanted prometheus"
 have prometheus-alertmanager && have amtool || wanted="$wanted prometheus-alertmanager"
 have python3 || wanted="$wanted python3"
 have curl || wanted="$wanted curl"
+have tmux || wanted="$wanted tmux"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ "$(uname -s)" != Linux ] || wanted="$wanted ca-certificates"
 toolchains_wanted=''
 for version in $go_versions; do
@@ -121,6 +122,7 @@ else
     lacking python3 "$why_no_package"
 fi
 if have curl; then part curl "$(curl --version | sed -n '1s/^curl \([^ ]*\).*/\1/p')"; else lacking curl "$why_no_package"; fi
+if have tmux; then part tmux "$(tmux -V | cut -d' ' -f2)"; else lacking tmux "$why_no_package"; fi
 if [ "${WITH_CHROMIUM:-}" = 1 ]; then
     if have chromium; then
         part chromium "$(chromium --version 2>/dev/null | cut -d' ' -f2)"

@@ -1,8 +1,9 @@
 //! The goroutines of a look itself: they are there whenever somebody looks, and leak nothing.
 //!
-//! Exactly these: goroutines that run in `runtime/pprof` or `net/http/pprof`, writing the profile; and for each of them
-//! one that belongs to its connection, in `net/http.(*connReader).backgroundRead`, or not yet started on its way there.
-//! Handlers that wait in those packages are not meant (they could be a leak), nor further connections.
+//! Exactly these: goroutines that run in `runtime/pprof` or `net/http/pprof`, writing the profile; for each of them one
+//! that belongs to its connection, in `net/http.(*connReader).backgroundRead`, or not yet started on its way there; and
+//! one in `net/http.(*conn).close`, which ends the connection of the look before. Handlers that wait in those packages
+//! are not meant (they could be a leak), nor further connections.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use crate::tally::GroupId;
 
 const WRITERS: [&str; 2] = ["runtime/pprof.", "net/http/pprof."];
 const OF_CONNECTION: &str = "net/http.(*connReader).backgroundRead";
+const ENDS: &str = "net/http.(*conn).close";
 
 /// How many goroutines of which group are of the look.
 pub(super) fn own(side: &Side) -> BTreeMap<GroupId, u64> {
@@ -23,16 +25,17 @@ pub(super) fn own(side: &Side) -> BTreeMap<GroupId, u64> {
             own.insert(*id, group.goroutines);
         }
     }
-    for of_connection in [OF_CONNECTION, NOT_STARTED] {
-        for (id, group) in &side.groups {
-            if group.blocking_frame != of_connection {
-                continue;
+    for functions in [&[OF_CONNECTION, NOT_STARTED][..], &[ENDS]] {
+        let mut left = looks;
+        for function in functions {
+            let groups = side.groups.iter();
+            for (id, group) in groups.filter(|(_, group)| group.blocking_frame == *function) {
+                let taken = group.goroutines.min(left);
+                if taken > 0 {
+                    own.insert(*id, taken);
+                }
+                left -= taken;
             }
-            let taken = group.goroutines.min(looks);
-            if taken > 0 {
-                own.insert(*id, taken);
-            }
-            looks -= taken;
         }
     }
     own
@@ -72,6 +75,7 @@ mod tests {
         check(&[
             ("running", "runtime/pprof.writeRuntimeProfile", 1, 1),
             ("IO wait", reader, 40, 1),
+            ("syscall", ENDS, 2, 1),
         ]);
         // The reader of the connection has just been made.
         check(&[

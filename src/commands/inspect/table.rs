@@ -161,7 +161,7 @@ impl<'a> Picture<'a> {
                 format!(
                     " in {} ({}{filters})",
                     count_of(tally.groups.len(), "group"),
-                    tally.summary.encoding
+                    self.encoding()
                 ),
                 PLAIN,
             ),
@@ -178,6 +178,15 @@ impl<'a> Picture<'a> {
             }
         }
         write_wrapped(&line, screen, out)
+    }
+
+    fn encoding(self) -> &'static str {
+        let own = self.all.tally.summary.encoding;
+        let mut looks = self.looks.iter();
+        if looks.any(|look| look.tally.summary.encoding != own) {
+            return "in several encodings";
+        }
+        own.as_str()
     }
 
     fn nothing(self) -> &'static str {

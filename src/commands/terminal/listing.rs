@@ -117,10 +117,15 @@ impl Listing {
         self.leave_out_empty();
         let mut widths = self.widths();
         let mut layout = self.layout(&widths, screen.width);
-        if layout == Layout::Below && taken(&widths) > screen.width {
-            self.keep(|column, _| !column.spare);
-            widths = self.widths();
-            layout = self.layout(&widths, screen.width);
+        if !matches!(layout, Layout::Columns { .. }) {
+            // Where what can be spared makes room for a row in one line, or for the row at all, it goes.
+            let mut fewer = self.clone();
+            fewer.keep(|column, _| !column.spare);
+            let narrower = fewer.widths();
+            let other = fewer.layout(&narrower, screen.width);
+            if matches!(other, Layout::Columns { .. }) || taken(&widths) > screen.width {
+                (self, widths, layout) = (fewer, narrower, other);
+            }
         }
         writeln!(out, "{}", screen.paint(DIM, &self.header(&widths, layout)))?;
         for entry in &self.entries {

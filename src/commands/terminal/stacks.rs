@@ -6,7 +6,7 @@ use super::numbers::{count, grouped};
 use super::place::{Place, location};
 use super::wrap::{Segment, paint, width, wrap};
 use super::{BOLD, CODE_LINE, DIM, PLAIN, Screen, clean, width_of};
-use crate::tally::WholeStack;
+use crate::tally::{Call, WholeStack};
 
 /// Distinct stacks shown of a group; the rest is counted.
 pub(in crate::commands) const MOST: usize = 5;
@@ -43,6 +43,12 @@ pub(in crate::commands) fn write(
             .iter()
             .map(|call| width_of(&clean(&call.function)));
         let functions = functions.max().unwrap_or(0).min(FUNCTIONS);
+        // All beside their functions, or all below: an eye that goes down finds them in one column.
+        let fits = |call: &Call| {
+            let function = width_of(&clean(&call.function)).max(functions);
+            function + 2 + width_of(&location(&call.file, call.line)) <= room
+        };
+        let beside = stack.calls.iter().all(fits);
         let mut before = format!("{:>counts$}  ", grouped(stack.goroutines));
         for call in &stack.calls {
             let function = clean(&call.function);
@@ -56,7 +62,7 @@ pub(in crate::commands) fn write(
             let blanks = functions.saturating_sub(width(&line));
             line.push(Segment::new(" ".repeat(blanks + 2), PLAIN));
             let mut lines = Vec::new();
-            if width(&line) + width_of(&code) <= room {
+            if beside {
                 line.push(Segment::file(code, CODE_LINE));
                 lines.push(line);
             } else {
