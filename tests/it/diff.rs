@@ -288,7 +288,7 @@ fn markdown_is_a_summary_in_which_names_are_text() {
         "{text}"
     );
     let harmful = |row: &&str| row.contains('`') || row.contains("@all");
-    assert!(!rows.iter().any(|row| harmful(&row)), "{text}");
+    assert!(!rows.iter().any(|row| harmful(row)), "{text}");
     for block in text.split("<details>").skip(1) {
         let inside = block.split("</details>").next().unwrap();
         assert!(

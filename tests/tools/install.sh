@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), Python 3, tmux
-# and four Go toolchains. Safe to run again and again: what is there already is only named.
+# Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), Python 3, tmux,
+# groff and four Go toolchains. Safe to run again and again: what is there already is only named.
 #
 #   tests/tools/install.sh
 #
@@ -73,6 +73,7 @@ have prometheus-alertmanager && have amtool || wanted="$wanted prometheus-alertm
 have python3 || wanted="$wanted python3"
 have curl || wanted="$wanted curl"
 have tmux || wanted="$wanted tmux"
+have groff || wanted="$wanted groff-base"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ "$(uname -s)" != Linux ] || wanted="$wanted ca-certificates"
 toolchains_wanted=''
 for version in $go_versions; do
@@ -123,6 +124,7 @@ else
 fi
 if have curl; then part curl "$(curl --version | sed -n '1s/^curl \([^ ]*\).*/\1/p')"; else lacking curl "$why_no_package"; fi
 if have tmux; then part tmux "$(tmux -V | cut -d' ' -f2)"; else lacking tmux "$why_no_package"; fi
+if have groff; then part groff "$(groff --version | sed -n '1s/.* //p')"; else lacking groff "$why_no_package"; fi
 if [ "${WITH_CHROMIUM:-}" = 1 ]; then
     if have chromium; then
         part chromium "$(chromium --version 2>/dev/null | cut -d' ' -f2)"

@@ -153,9 +153,13 @@ impl Looker {
         }
         let sink = Focused::new(sink, self.focus.clone(), self.ignore.clone());
         let mut sink = progress.counting(sink);
-        let summary = source
-            .read(&self.module, self.profile, &mut sink)
-            .with_context(|| name.to_owned())?;
+        let read = source.read(&self.module, self.profile, &mut sink);
+        let summary = read.map_err(|error| match self.profile {
+            Profile::Leak if error.to_string().contains("404") => {
+                anyhow!("{name}: {error:#} (goroutineleak needs Go 1.27; without --profile all goroutines are shown)")
+            }
+            _ => error.context(name.to_owned()),
+        })?;
         Ok((summary, sink.into_inner().into_inner()))
     }
 }
