@@ -123,7 +123,9 @@ impl Listing {
             fewer.keep(|column, _| !column.spare);
             let narrower = fewer.widths();
             let other = fewer.layout(&narrower, screen.width);
-            if matches!(other, Layout::Columns { .. }) || taken(&widths) > screen.width {
+            let better = matches!(other, Layout::Columns { .. })
+                || (layout == Layout::Below && other != Layout::Below);
+            if better || taken(&widths) > screen.width {
                 (self, widths, layout) = (fewer, narrower, other);
             }
         }
