@@ -67,7 +67,7 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Validate the configuration and say what each module would do
     Check(CheckArgs),
-    /// Look once at a target, a file or standard input
+    /// Look at targets, files or standard input
     #[command(after_help = terminal::INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
     /// Compare two looks: which groups appeared, grew, shrank or are gone

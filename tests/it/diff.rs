@@ -1,11 +1,11 @@
 //! `diff`: what changed, and the gates, on recorded profiles and on a Go program that runs.
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use crate::go::{GoProgram, MIDDLE, NEW, OLD};
 use crate::http::{ask, get};
-use crate::programs::{repository, run, until};
+use crate::programs::{EXPORTER, repository, run, until};
 
 const SMALL: &str = "tests/data/go1.27.3-2min/goroutine.debug2.txt";
 const LARGE: &str = "tests/data/go1.27.3/goroutine.debug0.pb.gz";
@@ -180,6 +180,11 @@ fn exit_statuses_tell_failing_from_not_knowing() {
         "the profile was cut; a gate needs whole profiles",
     );
     assert!(ends(&[small, cut], 0).contains("the profile was cut"));
+    // A pipe is read once, and whole.
+    let line =
+        format!("exec '{EXPORTER}' diff --fail-on-growth 28 <(cat '{small}') <(cat '{large}')");
+    let piped = Command::new("bash").args(["-c", &line]).output().unwrap();
+    assert_eq!(piped.status.code(), Some(1), "{piped:?}");
     let saved = folder.path().join("saved.json");
     report(small, &saved);
     says(
@@ -288,7 +293,7 @@ fn markdown_is_a_summary_in_which_names_are_text() {
         "{text}"
     );
     let harmful = |row: &&str| row.contains('`') || row.contains("@all");
-    assert!(!rows.iter().any(|row| harmful(row)), "{text}");
+    assert!(!rows.iter().any(harmful), "{text}");
     for block in text.split("<details>").skip(1) {
         let inside = block.split("</details>").next().unwrap();
         assert!(

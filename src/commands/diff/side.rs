@@ -85,12 +85,13 @@ impl Report {
     /// # Errors
     /// When it is a report and cannot be used.
     pub(super) fn read(path: &Path) -> anyhow::Result<Option<Self>> {
+        // Not a pipe: what is read here would be missing when it is read as a profile.
+        if !std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+            return Ok(None);
+        }
         let Ok(file) = File::open(path) else {
             return Ok(None);
         };
-        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-            return Ok(None);
-        }
         let mut file = file.take(MAX_REPORT_BYTES);
         let mut first = [0; 1];
         if file.read(&mut first)? == 0 || !matches!(first, [b'{' | b'[']) {
