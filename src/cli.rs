@@ -3,7 +3,9 @@
 //! Flags are named as Prometheus' exporters name theirs. Each can be given in the environment too, as
 //! `GOROUTINE_EXPORTER_` and its name in upper case with `_` for dots and dashes; a flag beats the environment.
 
+mod generate;
 mod listen;
+mod terminal;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,7 +16,11 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use url::Url;
 
+pub use generate::{CompletionsArgs, ManArgs, completions, man};
 pub use listen::{ListenAddress, ListenAddressError};
+pub use terminal::{
+    Colour, DiffArgs, DiffFormat, DumpChoice, InspectArgs, InspectFormat, InspectProfile, ReadArgs,
+};
 
 use crate::units::parse_duration;
 
@@ -46,14 +52,13 @@ Examples:
       for many services; scrape http://HOST:16060/probe?target=HOST:PORT
   goroutine_exporter inspect http://127.0.0.1:6060
       one look, in the terminal
+  goroutine_exporter diff before.pb.gz http://127.0.0.1:6060
+      what grew since; with --fail-on-growth a gate for CI
   goroutine_exporter demo
-      a simulated leak to watch";
+      a simulated leak to watch
 
-const INSPECT_EXAMPLES: &str = "\
-Examples:
-  goroutine_exporter inspect http://127.0.0.1:6060
-  goroutine_exporter inspect --top 5 --format json goroutine.pb.gz
-  kubectl logs my-pod --previous | goroutine_exporter inspect -";
+`goroutine_exporter completions SHELL` and `goroutine_exporter man` print
+completions and the manual page.";
 
 /// What the program is asked to do.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
@@ -62,11 +67,20 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Validate the configuration and say what each module would do
     Check(CheckArgs),
-    /// Look once at a target, a file or standard input
-    #[command(after_help = INSPECT_EXAMPLES)]
+    /// Look at targets, files or standard input
+    #[command(after_help = terminal::INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
+    /// Compare two looks: which groups appeared, grew, shrank or are gone
+    #[command(after_help = terminal::DIFF_HELP)]
+    Diff(DiffArgs),
     /// Run a simulated target that leaks, with the exporter beside it
     Demo(DemoArgs),
+    /// Print a script that completes commands and flags in a shell
+    #[command(hide = true)]
+    Completions(CompletionsArgs),
+    /// Print the manual page, of the program or of a command, as roff
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 /// Flags of `serve`.
@@ -244,47 +258,6 @@ pub struct CheckArgs {
     pub config_file: Option<PathBuf>,
 }
 
-/// Flags of `inspect`.
-#[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct InspectArgs {
-    /// Target URL, file, or - for standard input: a profile in any form Go writes,
-    /// gzip or not, a panic, or a log that holds one
-    #[arg(value_name = "SOURCE", required = true)]
-    pub sources: Vec<String>,
-
-    /// Configuration file with the module
-    #[arg(
-        long = "config.file",
-        value_name = "FILE",
-        env = "GOROUTINE_EXPORTER_CONFIG_FILE"
-    )]
-    pub config_file: Option<PathBuf>,
-
-    /// Module whose classification, limits and HTTP settings apply
-    #[arg(long = "module", value_name = "NAME", default_value = "default")]
-    pub module: String,
-
-    /// Keep only groups with a function that matches
-    #[arg(long = "focus", value_name = "REGEX")]
-    pub focus: Option<String>,
-
-    /// Leave out groups with a function that matches
-    #[arg(long = "ignore", value_name = "REGEX")]
-    pub ignore: Option<String>,
-
-    /// Profile to ask a target for
-    #[arg(long = "profile", value_name = "PROFILE", default_value = "goroutine")]
-    pub profile: InspectProfile,
-
-    /// Show the N largest groups and fold the rest
-    #[arg(long = "top", value_name = "N", value_parser = value_parser!(u32).range(1..))]
-    pub top: Option<u32>,
-
-    /// Format of the answer
-    #[arg(long = "format", value_name = "FORMAT", default_value = "table")]
-    pub format: InspectFormat,
-}
-
 /// Flags of `demo`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct DemoArgs {
@@ -346,26 +319,6 @@ pub enum LogFormat {
     Logfmt,
     /// One JSON object for each line.
     Json,
-}
-
-/// The profile `inspect` asks a target for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum InspectProfile {
-    /// All goroutines.
-    Goroutine,
-}
-
-/// How `inspect` answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum InspectFormat {
-    /// For people.
-    Table,
-    /// One object, for scripts.
-    Json,
-    /// One line for each stack, for flame graph tools.
-    Folded,
-    /// What a probe would answer.
-    Prometheus,
 }
 
 /// The command line as clap sees it: a command, or the flags of `serve` without the word.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use goroutine_exporter::cli::{self, Command};
-use goroutine_exporter::commands::{check, demo, inspect, serve};
+use goroutine_exporter::commands::{check, demo, diff, inspect, serve};
 
 fn main() -> ExitCode {
     let mut out = io::stdout().lock();
@@ -20,6 +20,13 @@ fn main() -> ExitCode {
         Command::Check(arguments) => {
             return exit(check::run(arguments.config_file.as_deref(), &mut out));
         }
+        Command::Diff(arguments) => {
+            return exit_or(diff::run(&arguments, &mut out), diff::COULD_NOT_COMPARE);
+        }
+        Command::Completions(arguments) => {
+            cli::completions(&arguments, &mut out).map_err(Into::into)
+        }
+        Command::Man(arguments) => cli::man(&arguments, &mut out).map_err(Into::into),
         Command::Demo(arguments) => {
             drop(out);
             demo::run(&arguments, &mut io::stdout())
@@ -30,13 +37,18 @@ fn main() -> ExitCode {
 
 /// The exit status of a command that ended: its own, or 1 and a line on standard error.
 fn exit(done: Result<u8, impl Into<anyhow::Error>>) -> ExitCode {
+    exit_or(done, 1)
+}
+
+/// The same, with another status for failure.
+fn exit_or(done: Result<u8, impl Into<anyhow::Error>>, failure: u8) -> ExitCode {
     match done.map_err(Into::into) {
         Ok(status) => ExitCode::from(status),
         Err(error) if inspect::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to tell it to when standard error is gone.
             drop(writeln!(io::stderr(), "goroutine_exporter: {error:#}"));
-            ExitCode::FAILURE
+            ExitCode::from(failure)
         }
     }
 }

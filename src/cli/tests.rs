@@ -99,7 +99,7 @@ fn other_commands_have_their_flags() {
     };
     assert_eq!(inspect.sources, ["a", "-", "http://b:1"]);
     assert_eq!(
-        (inspect.focus.as_deref(), inspect.ignore),
+        (inspect.read.focus.as_deref(), inspect.read.ignore),
         (Some("x"), None)
     );
     assert_eq!(
@@ -107,9 +107,26 @@ fn other_commands_have_their_flags() {
         (Some(3), InspectFormat::Json)
     );
     assert_eq!(
-        (inspect.module.as_str(), inspect.profile),
+        (inspect.read.module.as_str(), inspect.read.profile),
         ("default", InspectProfile::Goroutine)
     );
+    assert_eq!((inspect.stacks, inspect.watch), (None, None));
+    // A number belongs to --stacks only behind =: what follows it is a source.
+    let Ok(Command::Inspect(inspect)) = parse("inspect --stacks 7 --watch 2s --color never") else {
+        panic!("no inspect");
+    };
+    assert_eq!(inspect.sources, ["7"]);
+    assert_eq!(
+        (inspect.stacks, inspect.watch, inspect.read.colour),
+        (Some(3), Some(Duration::from_secs(2)), Colour::Never)
+    );
+    let Ok(Command::Diff(diff)) = parse("diff a - --fail-on-growth 0 --fail-on-new --stacks=9")
+    else {
+        panic!("no diff");
+    };
+    assert_eq!((diff.before.as_str(), diff.after.as_str()), ("a", "-"));
+    assert_eq!((diff.fail_on_growth, diff.fail_on_new), (Some(0), Some(1)));
+    assert_eq!((diff.stacks, diff.min), (Some(9), 1));
     let Ok(Command::Demo(demo)) = parse("demo") else {
         panic!("no demo")
     };
@@ -152,8 +169,17 @@ fn what_cannot_be_used_is_refused() {
         "inspect --format xml x",
         "[possible values: table, json, folded, prometheus]",
     );
-    check("inspect --profile heap x", "[possible values: goroutine]");
-    check("diff a b", "diff");
+    check(
+        "inspect --profile heap x",
+        "[possible values: goroutine, goroutineleak]",
+    );
+    check("inspect --watch 0 x", "from 1s to 1d");
+    check("inspect --stacks=0 x", "0 is not in 1..");
+    check("inspect --color sometimes x", "[possible values: auto");
+    check("diff a", "<AFTER>");
+    check("diff --fail-on-new=0 a b", "0 is not in 1..");
+    check("diff --fail-on-growth x a b", "--fail-on-growth");
+    check("completions tcsh", "[possible values: bash");
     check("demo --speed 0", "0 is not in 1..=3600");
 }
 

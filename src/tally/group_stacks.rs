@@ -67,7 +67,7 @@ pub struct CountedStack {
 }
 
 /// A call in a stack.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Call {
     /// The function, as labels show it.
     pub function: Arc<str>,

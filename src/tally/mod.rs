@@ -11,6 +11,7 @@ mod group_stacks;
 mod interner;
 mod judge;
 mod learnt;
+mod merge;
 mod series;
 mod stacks;
 mod threads;

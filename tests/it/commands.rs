@@ -1,9 +1,10 @@
 //! The commands that answer at once: `inspect`, `check`, and what is wrong with arguments.
 
-use std::process::Output;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 use crate::http::{Metrics, get};
-use crate::programs::{Program, command, repository, run};
+use crate::programs::{Program, command, repository, run, skip};
 use crate::servers::{GOROUTINES, Server, nobody};
 
 const PROFILE: &str = "tests/data/go1.27.3/goroutine.debug0.pb.gz";
@@ -96,6 +97,106 @@ fn inspect_answers_in_each_format() {
         assert!(known, "{group:?}");
     }
     fails(&run(&["inspect", "--format", "xml", file], b""), 2, "xml");
+}
+
+#[test]
+fn several_sources_are_one_and_each_of_them() {
+    let paths = ["go1.27.3", "go1.21.13"]
+        .map(|go| repository(&format!("tests/data/{go}/goroutine.debug0.pb.gz")));
+    let [new, old] = paths.each_ref().map(|path| path.to_str().unwrap());
+    let one = |source: &str| json(&["inspect", "--format", "json", source], b"");
+    let several = json(&["inspect", "--format", "json", new, old], b"");
+    assert_eq!(several, serde_json::json!([one(new), one(old)]));
+    let total = one(new)["total"].as_u64().unwrap() + one(old)["total"].as_u64().unwrap();
+    let digits = total.to_string();
+    let (thousands, rest) = digits.split_at(digits.len() - 3);
+    let table = prints(&["inspect", new, old], b"");
+    let headline = format!("2 sources: {thousands},{rest} goroutines in ");
+    assert!(table.starts_with(&headline), "{table}");
+    assert!(table.contains(new) && table.contains(old), "{table}");
+    // One that cannot be read does not hide the others, and is not forgotten.
+    let output = run(&["inspect", new, "/no/such/file", old], b"");
+    assert!(text(&output.stdout).starts_with(&headline), "{output:?}");
+    fails(&output, 1, "/no/such/file: No such file");
+    fails(&output, 1, "1 of 3 sources could not be read");
+    let none = run(&["inspect", "/no/such/file", "/nor/this"], b"");
+    fails(&none, 1, "none of 2 sources could be read");
+    let metrics = run(&["inspect", "--format", "prometheus", new, old], b"");
+    fails(&metrics, 1, "takes one source");
+}
+
+#[test]
+fn the_leak_profile_is_asked_for_by_name() {
+    let server = Server::recorded("go1.27.3");
+    let inspect = ["inspect", "--profile", "goroutineleak", "--format", "json"];
+    let found = json(&[&inspect[..], &[&server.target()]].concat(), b"");
+    assert_eq!(found["profile"], "goroutineleak");
+    let file = repository("tests/data/go1.27.3/goroutineleak.debug0.pb.gz");
+    let of_file = json(
+        &["inspect", "--format", "json", file.to_str().unwrap()],
+        b"",
+    );
+    assert_eq!(found["total"], of_file["total"]);
+    assert!(found["total"].as_u64().unwrap() > 0);
+    let old = Server::recorded("go1.21.13");
+    let output = run(&[&inspect[..], &[&old.target()]].concat(), b"");
+    fails(&output, 1, "status 404");
+    fails(&output, 1, "Go 1.27");
+}
+
+/// Both are made from the arguments; the tools they are for must take them.
+#[test]
+fn completions_and_the_manual_are_what_their_readers_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("completions");
+    let shells = ["bash", "zsh", "fish", "elvish", "powershell"];
+    for shell in shells {
+        let said = prints(&["completions", shell], b"");
+        for word in ["inspect", "fail-on-growth", "web.listen-address"] {
+            assert!(said.contains(word), "{shell}: no {word}");
+        }
+    }
+    std::fs::write(&script, prints(&["completions", "bash"], b"")).unwrap();
+    let line = format!(
+        ". '{}'; COMP_WORDS=(goroutine_exporter diff --fail); COMP_CWORD=2; \
+        _goroutine_exporter goroutine_exporter --fail diff; echo \"${{COMPREPLY[@]}}\"",
+        script.display()
+    );
+    let completed = Command::new("bash").arg("-c").arg(line).output().unwrap();
+    assert_eq!(
+        text(&completed.stdout).trim(),
+        "--fail-on-growth --fail-on-new"
+    );
+    for (command, words) in [
+        (&["man"][..], "goroutine_exporter - Prometheus exporter"),
+        (&["man", "inspect"], "--watch <INTERVAL>"),
+        (&["man", "diff"], "--fail-on-growth <N>"),
+    ] {
+        let page = prints(command, b"");
+        assert!(page.contains("\n.TH goroutine_exporter"), "{page}");
+        let mut groff = match Command::new("groff")
+            .args(["-man", "-Tutf8", "-ww", "-P-cbou"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+        {
+            Ok(groff) => groff,
+            Err(error) => {
+                skip(&format!("groff: {error}"));
+                return;
+            }
+        };
+        let mut stdin = groff.stdin.take().unwrap();
+        stdin.write_all(page.as_bytes()).unwrap();
+        drop(stdin);
+        let output = groff.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let shown = text(&output.stdout);
+        let squeezed = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(squeezed.contains(words), "no {words:?} in {shown}");
+    }
+    fails(&run(&["man", "nothing"], b""), 2, "possible values: serve");
 }
 
 #[test]

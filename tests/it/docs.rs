@@ -63,6 +63,7 @@ fn flags_of_readme_exist() {
     for command in [
         &["--help"][..],
         &["inspect", "--help"],
+        &["diff", "--help"],
         &["check", "--help"],
         &["demo", "--help"],
     ] {
@@ -87,7 +88,7 @@ fn flags_of_readme_exist() {
 /// Every command of README.md is one of these, and each of these is run here or by the test named beside it.
 #[test]
 fn commands_of_readme_are_tested() {
-    const ELSEWHERE: [(&str, &str); 5] = [
+    const ELSEWHERE: [(&str, &str); 6] = [
         (
             "cargo run --release -- demo",
             "commands::demo, in the library's own tests, runs the demo",
@@ -96,6 +97,10 @@ fn commands_of_readme_are_tested() {
         (
             "goroutine_exporter inspect http://127.0.0.1:6060",
             "go.rs inspects a live service by its URL",
+        ),
+        (
+            "goroutine_exporter inspect --watch 2s http://127.0.0.1:6060",
+            "terminal.rs watches a live service",
         ),
         (
             "goroutine_exporter --target http://127.0.0.1:6060",
@@ -124,7 +129,7 @@ fn commands_of_readme_are_tested() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let recorded = root.join("tests/data/go1.27.3/goroutine.debug0.pb.gz");
         let arguments = words[1..].iter().map(|word| match *word {
-            "goroutine.pb.gz" => recorded.to_str().unwrap(),
+            "goroutine.pb.gz" | "before.pb.gz" => recorded.to_str().unwrap(),
             word => word,
         });
         let output = Command::new(PROGRAM)

@@ -120,7 +120,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
 ];
 
 /// Where each of these crates is at home; nowhere else may its name stand.
-const HOMES: [(&str, &[&str]); 10] = [
+const HOMES: [(&str, &[&str]); 14] = [
     ("prost", &["decode", "demo"]),
     ("flate2", &["decode", "demo", "server", "snapshots"]),
     ("serde_yaml", &["config"]),
@@ -129,6 +129,10 @@ const HOMES: [(&str, &[&str]); 10] = [
     ("axum", &["commands", "demo", "server"]),
     ("anyhow", &["commands", "main"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
+    ("indicatif", &["commands"]),
+    ("terminal_size", &["commands"]),
     ("maud", &["server"]),
     ("inferno", &["server"]),
 ];

@@ -1,82 +1,105 @@
-//! `goroutine_exporter inspect`: one look at a target, a file or standard input.
+//! `goroutine_exporter inspect`: one look at targets, files or standard input, or one every few seconds.
 //!
 //! The same decoder, rules and counts as a probe; only the way in and the way out differ. Nothing is remembered.
 
 mod report;
-mod source;
+pub(super) mod source;
 mod table;
+mod watch;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
-use anyhow::{Context, anyhow};
-use regex::bytes::Regex;
+use anyhow::anyhow;
 
+use super::look::{Look, Looker, Progress, merged};
+use super::terminal::{Screen, clean};
 use crate::cli::{InspectArgs, InspectFormat};
-use crate::config::{ConfigHandle, Module};
-use crate::decode::logs::{Choice, Outcome};
+use crate::config::Module;
 use crate::expose::expose_tally;
-use crate::profile::Sink;
-use crate::tally::{Collector, Focused, Memory, Selection, Stacks, Tally, select};
-use source::Source;
+use crate::tally::{Memory, Selection, Stacks, Tally, select};
 
 /// Groups in the table where `--top` does not say.
 const TABLE_GROUPS: usize = 25;
 
-/// Reads every source and writes what was asked for to `out`.
+/// Reads every source and writes what was asked for to `out`. Of several, those that cannot be read are told on
+/// standard error, and the others are shown.
 ///
 /// # Errors
 /// When the configuration, an expression or a source cannot be used, or `out` cannot be written.
 pub fn run(arguments: &InspectArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let config = ConfigHandle::load(arguments.config_file.clone(), Vec::new())?.current();
-    let known = || {
-        config
-            .modules()
-            .keys()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
+    let looker = Looker::new(&arguments.read, arguments.stacks.is_some())?;
+    let several = arguments.sources.len() > 1;
+    if several && arguments.format == InspectFormat::Prometheus {
+        return Err(anyhow!(
+            "--format prometheus takes one source: the series of several would be the same"
+        ));
+    }
+    if arguments.watch.is_some() {
+        return watch::run(arguments, &looker, out);
+    }
+    let what = match arguments.sources.as_slice() {
+        [source] => source.clone(),
+        sources => format!("{} sources", sources.len()),
     };
-    let module = config.module(&arguments.module).ok_or_else(|| {
-        anyhow!(
-            "no module {:?} in the configuration; there are: {}",
-            arguments.module,
-            known()
-        )
-    })?;
-    let expression = |flag: &str, text: &Option<String>| {
-        let compile = |text: &String| Regex::new(text).with_context(|| format!("{flag} {text:?}"));
-        text.as_ref().map(compile).transpose()
-    };
-    let focus = expression("--focus", &arguments.focus)?;
-    let ignore = expression("--ignore", &arguments.ignore)?;
-    for name in &arguments.sources {
-        let source = Source::parse(name)?;
-        if arguments.format == InspectFormat::Folded {
-            let make = || Focused::new(Stacks::default(), focus.clone(), ignore.clone());
-            let outcome = read(&source, name, module, make)?;
-            folded(&outcome.sink.into_inner(), arguments.top, out)?;
-            continue;
+    let progress = Progress::of(&clean(&what));
+    if arguments.format == InspectFormat::Folded {
+        for name in &arguments.sources {
+            let stacks = looker.folded(name, &progress)?;
+            folded(&stacks, arguments.top, out)?;
         }
-        let make = || Focused::new(Collector::new(&module.rules), focus.clone(), ignore.clone());
-        let outcome = read(&source, name, module, make)?;
-        let tally = outcome.sink.into_inner().finish(outcome.summary);
-        match arguments.format {
-            InspectFormat::Json => report::json(name, &tally, arguments.top, out)?,
-            InspectFormat::Prometheus => {
-                let selection = selection(&tally, module, arguments.top);
-                out.write_all(expose_tally(&tally, &selection)?.as_bytes())?;
+        out.flush()?;
+        return Ok(());
+    }
+    let looks = looker.look_at_all(&arguments.sources, &progress);
+    drop(progress);
+    let (looks, failed) = parted(looks, several)?;
+    match arguments.format {
+        InspectFormat::Json => report::json(&looks, several, arguments.top, out)?,
+        InspectFormat::Prometheus => {
+            for Look { tally, .. } in &looks {
+                let selection = selection(tally, &looker.module, arguments.top);
+                out.write_all(expose_tally(tally, &selection)?.as_bytes())?;
             }
-            InspectFormat::Table | InspectFormat::Folded => {
-                let top = arguments
-                    .top
-                    .and_then(|top| usize::try_from(top).ok())
-                    .unwrap_or(TABLE_GROUPS);
-                table::write(name, &tally, top, table::Look::of_stdout(), out)?;
+        }
+        InspectFormat::Table | InspectFormat::Folded => {
+            let screen = Screen::of_stdout(arguments.read.colour);
+            let mut picture = Vec::new();
+            if let Some(all) = merged(&looks) {
+                table::Picture::new(&looks, &all, arguments, &looker)
+                    .write(screen, &mut picture)?;
             }
+            out.write_all(&picture)?;
         }
     }
     out.flush()?;
+    if failed > 0 {
+        return Err(anyhow!(
+            "{failed} of {} sources could not be read and are not counted",
+            arguments.sources.len()
+        ));
+    }
     Ok(())
+}
+
+/// The looks that worked, and how many did not: an error where that is all there is.
+fn parted(looks: Vec<anyhow::Result<Look>>, several: bool) -> anyhow::Result<(Vec<Look>, usize)> {
+    let mut worked = Vec::new();
+    let mut failed = 0;
+    for look in looks {
+        match look {
+            Ok(look) => worked.push(look),
+            Err(error) if !several => return Err(error),
+            Err(error) => {
+                failed += 1;
+                // Nothing is left to tell it to when standard error is gone.
+                drop(writeln!(io::stderr(), "goroutine_exporter: {error:#}"));
+            }
+        }
+    }
+    if worked.is_empty() {
+        return Err(anyhow!("none of {failed} sources could be read"));
+    }
+    Ok((worked, failed))
 }
 
 /// Whether writing failed because nobody reads any more, as when piped to `head`.
@@ -86,26 +109,6 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
         .any(|cause| cause.downcast_ref().is_some_and(pipe))
-}
-
-fn read<S: Sink + Send>(
-    source: &Source,
-    name: &str,
-    module: &Module,
-    make: impl FnMut() -> S,
-) -> anyhow::Result<Outcome<S>> {
-    if matches!(source, Source::Stdin) && io::stdin().is_terminal() {
-        return Err(anyhow!(
-            "standard input is a terminal; pipe a profile into it, or name a file or a target"
-        ));
-    }
-    let outcome = source
-        .read(module, Choice::default(), make)
-        .with_context(|| name.to_owned())?;
-    if outcome.report.says_something() {
-        writeln!(io::stderr(), "{name}: {}", outcome.report)?;
-    }
-    Ok(outcome)
 }
 
 /// The series a first probe would show, or the largest `top`.

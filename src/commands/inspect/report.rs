@@ -5,6 +5,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
+use super::Look;
 use crate::classify::WaitReason;
 use crate::tally::{Group, Tally};
 
@@ -45,16 +46,29 @@ struct GroupReport<'a> {
     origin: &'a str,
 }
 
-/// Writes one object.
+/// Writes one object; for several sources an array of them.
 ///
 /// # Errors
 /// When `out` cannot be written.
 pub(super) fn json(
-    source: &str,
-    tally: &Tally,
+    looks: &[Look],
+    several: bool,
     top: Option<u32>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
+    let reports: Vec<Report<'_>> = looks
+        .iter()
+        .map(|look| report(&look.name, &look.tally, top))
+        .collect();
+    match reports.as_slice() {
+        [report] if !several => serde_json::to_writer_pretty(&mut *out, report)?,
+        reports => serde_json::to_writer_pretty(&mut *out, reports)?,
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+fn report<'a>(source: &'a str, tally: &'a Tally, top: Option<u32>) -> Report<'a> {
     let top = top
         .and_then(|top| usize::try_from(top).ok())
         .unwrap_or(usize::MAX);
@@ -63,7 +77,7 @@ pub(super) fn json(
         groups: tally.groups.len() - shown.len(),
         goroutines: tally.total - shown.iter().map(|group| group.goroutines).sum::<u64>(),
     };
-    let report = Report {
+    Report {
         source,
         profile: if tally.summary.leaked_only {
             "goroutineleak"
@@ -82,10 +96,7 @@ pub(super) fn json(
             .collect(),
         groups: shown,
         other: Some(other).filter(|other| other.goroutines > 0),
-    };
-    serde_json::to_writer_pretty(&mut *out, &report)?;
-    writeln!(out)?;
-    Ok(())
+    }
 }
 
 fn group(group: &Group) -> GroupReport<'_> {

@@ -22,7 +22,7 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// What a person named.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(in crate::commands) enum Source {
     /// `-`.
     Stdin,
     /// A path.
@@ -38,7 +38,7 @@ impl Source {
     ///
     /// # Errors
     /// When it is none of them.
-    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+    pub(in crate::commands) fn parse(text: &str) -> anyhow::Result<Self> {
         if text == "-" {
             return Ok(Self::Stdin);
         }
@@ -53,14 +53,15 @@ impl Source {
         Ok(Self::Target(Box::new(target?)))
     }
 
-    /// Reads it to its end into what `make` makes. A file or standard input may be a log that holds dumps, of which
+    /// Reads it to its end into what `make` makes; a target is asked for `profile`. A file or standard input may be a log that holds dumps, of which
     /// `choice` names one; what a target answers is read as a probe reads it.
     ///
     /// # Errors
     /// When it cannot be opened, fetched or read, or holds no goroutine profile.
-    pub(super) fn read<S: Sink + Send>(
+    pub(in crate::commands) fn read<S: Sink + Send>(
         &self,
         module: &Module,
+        profile: Profile,
         choice: Choice,
         mut make: impl FnMut() -> S,
     ) -> anyhow::Result<Outcome<S>> {
@@ -73,7 +74,7 @@ impl Source {
                 return decode(&mut file, module, choice, make);
             }
             Self::Target(target) => {
-                let path = format!("{}/{}", module.path, Profile::Goroutine.as_str());
+                let path = format!("{}/{}", module.path, profile.endpoint());
                 (target, path, "")
             }
             Self::Profile(target, path, query) => (target, path.clone(), query.as_str()),

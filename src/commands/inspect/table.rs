@@ -1,323 +1,404 @@
 //! The answer for a person at a terminal.
 
-use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
 
-use anstyle::{AnsiColor, Color, Style};
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, TableComponent, presets};
-
+use super::TABLE_GROUPS;
 use crate::classify::WaitReason;
+use crate::cli::InspectArgs;
+use crate::commands::look::{Look, Looker};
+use crate::commands::terminal::numbers::{age, change, count, count_of, grouped, share};
+use crate::commands::terminal::place::Place;
+use crate::commands::terminal::{
+    BAD, BAR, BOLD, Cell, Column, DIM, Entry, GOOD, Listing, PLAIN, Screen, Segment, WARNING, bar,
+    clean, stacks, write_wrapped,
+};
 use crate::profile::Encoding;
-use crate::tally::{Group, Tally};
+use crate::tally::{Group, GroupId, Tally};
 
-/// Columns of the table where output is no terminal: wide enough for names, narrow enough to mail.
-const PIPED_WIDTH: u16 = 120;
-/// The narrowest the table gets; a terminal below it wraps lines.
-const MIN_WIDTH: u16 = 40;
-/// The widest bar of a wait reason.
-const BAR_WIDTH: u64 = 24;
+/// The bar of a wait reason: a part of the width, within these.
+const REASON_BARS: std::ops::RangeInclusive<usize> = 8..=40;
+/// The bar beside a share.
+const SHARE_BAR: usize = 8;
+/// Sources listed with their totals; the rest is added up.
+const SOURCES: usize = 20;
 
-/// How it is shown.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
-    pub(super) colour: bool,
-    pub(super) width: u16,
+/// From how many goroutines on a group with half of them all stands out.
+const DOMINANT: u64 = 50;
+
+/// Goroutines at an earlier look.
+#[derive(Clone, Debug)]
+pub(super) struct Counts {
+    total: u64,
+    groups: BTreeMap<GroupId, u64>,
 }
 
-impl Look {
-    /// Fitted to the terminal; without colour for pipes and where `NO_COLOR` (<https://no-color.org>) is set.
-    pub(super) fn of_stdout() -> Self {
-        let terminal = io::stdout().is_terminal();
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let width = Table::new()
-            .width()
-            .filter(|_| terminal)
-            .unwrap_or(PIPED_WIDTH);
+impl Counts {
+    pub(super) fn of(tally: &Tally) -> Self {
+        let groups = tally.groups.iter();
         Self {
-            colour: terminal && !refused,
-            width: width.max(MIN_WIDTH),
+            total: tally.total,
+            groups: groups.map(|group| (group.id, group.goroutines)).collect(),
         }
     }
 
-    fn paint(self, style: Style, text: &str) -> String {
-        if self.colour {
-            format!("{style}{text}{style:#}")
-        } else {
-            text.to_owned()
-        }
+    fn group(&self, id: GroupId) -> u64 {
+        self.groups.get(&id).copied().unwrap_or(0)
     }
 }
 
-const BOLD: Style = Style::new().bold();
-const WARNING: Style = Style::new().fg_color(Some(Color::Ansi(AnsiColor::Yellow)));
-const DIM: Style = Style::new().dimmed();
+/// The first look and the one before this one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Since<'a> {
+    pub(super) first: &'a Counts,
+    pub(super) last: &'a Counts,
+}
 
-/// Writes headline, wait reasons and the `top` largest groups.
-///
-/// # Errors
-/// When `out` cannot be written.
-pub(super) fn write(
-    source: &str,
-    tally: &Tally,
+/// Everything that is shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Picture<'a> {
+    looks: &'a [Look],
+    all: &'a Look,
     top: usize,
-    look: Look,
+    stacks: usize,
+    filters: bool,
+    since: Option<Since<'a>>,
+}
+
+impl<'a> Picture<'a> {
+    /// Of these looks, which together are `all`.
+    pub(super) fn new(
+        looks: &'a [Look],
+        all: &'a Look,
+        arguments: &InspectArgs,
+        looker: &Looker,
+    ) -> Self {
+        let number = |number: Option<u32>| number.and_then(|number| usize::try_from(number).ok());
+        Self {
+            looks,
+            all,
+            top: number(arguments.top).unwrap_or(TABLE_GROUPS),
+            stacks: number(arguments.stacks).unwrap_or(0),
+            filters: looker.filters(),
+            since: None,
+        }
+    }
+
+    /// With what changed since.
+    pub(super) fn since(self, since: Since<'a>) -> Self {
+        Self {
+            since: Some(since),
+            ..self
+        }
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When `out` cannot be written.
+    pub(super) fn write(self, screen: Screen, out: &mut impl Write) -> io::Result<()> {
+        let tally = &self.all.tally;
+        self.headline(screen, out)?;
+        for warning in warnings(tally) {
+            sentence(&warning, WARNING, screen, out)?;
+        }
+        if self.looks.len() > 1 {
+            writeln!(out)?;
+            self.sources(screen, out)?;
+        }
+        if tally.total == 0 {
+            return sentence(self.nothing(), PLAIN, screen, out);
+        }
+        writeln!(out)?;
+        wait_reasons(tally, screen, out)?;
+        writeln!(out)?;
+        let shown: Vec<&Group> = tally.groups.iter().take(self.top).collect();
+        self.listing(&shown).write(screen, out)?;
+        self.rest(&shown, screen, out)?;
+        for group in shown.iter().take(self.stacks) {
+            let headline = format!(
+                "{}: {} in {}",
+                group.id,
+                count(group.goroutines, "goroutine"),
+                group.wait_reason
+            );
+            let stacks = self.all.stacks.of(group.id);
+            stacks::write(
+                &headline,
+                &place(group),
+                group.goroutines,
+                stacks,
+                screen,
+                out,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn headline(self, screen: Screen, out: &mut impl Write) -> io::Result<()> {
+        let tally = &self.all.tally;
+        let name = match self.looks {
+            [] | [_] => clean(&self.all.name).into_owned(),
+            looks => count_of(looks.len(), "source"),
+        };
+        let leaked = match (tally.summary.leaked_only, tally.leaked) {
+            (true, _) => ", all proven leaked".to_owned(),
+            (false, Some(leaked)) if leaked > 0 => {
+                format!(", {} proven leaked", grouped(leaked))
+            }
+            _ => String::new(),
+        };
+        let filters = if self.filters {
+            ", those with matching functions"
+        } else {
+            ""
+        };
+        let mut line = vec![
+            Segment::file(name, PLAIN),
+            Segment::new(": ", PLAIN),
+            Segment::new(count(tally.total, "goroutine"), BOLD),
+            Segment::new(
+                format!(
+                    " in {} ({}{filters})",
+                    count_of(tally.groups.len(), "group"),
+                    self.encoding()
+                ),
+                PLAIN,
+            ),
+        ];
+        line.push(Segment::new(leaked, BAD));
+        if let Some(since) = self.since {
+            for (before, when) in [(since.last, "last"), (since.first, "first")] {
+                let cell = changed(before.total, tally.total);
+                if !cell.text.is_empty() {
+                    line.push(Segment::new(", ", PLAIN));
+                    line.push(Segment::new(cell.text, cell.style));
+                    line.push(Segment::new(format!(" since the {when} look"), PLAIN));
+                }
+            }
+        }
+        write_wrapped(&line, screen, out)
+    }
+
+    fn encoding(self) -> &'static str {
+        let own = self.all.tally.summary.encoding;
+        let mut looks = self.looks.iter();
+        if looks.any(|look| look.tally.summary.encoding != own) {
+            return "in several encodings";
+        }
+        own.as_str()
+    }
+
+    fn nothing(self) -> &'static str {
+        if self.filters {
+            "No goroutine is left: none has functions that pass --focus and --ignore. Without them all are shown."
+        } else if self.all.tally.summary.leaked_only {
+            "Nothing leaked that the runtime can prove. A leak may still be there: goroutines that something could wake count as alive."
+        } else {
+            "The profile is empty: no goroutines are in it."
+        }
+    }
+
+    /// The total of each source, largest first.
+    fn sources(self, screen: Screen, out: &mut impl Write) -> io::Result<()> {
+        let mut looks: Vec<&Look> = self.looks.iter().collect();
+        looks.sort_by_key(|look| std::cmp::Reverse(look.tally.total));
+        let total = self.all.tally.total;
+        let digits = grouped(looks.first().map_or(0, |look| look.tally.total)).len();
+        for look in looks.iter().take(SOURCES) {
+            let own = look.tally.total;
+            let line = [
+                Segment::new(
+                    format!("{:>5}  {:>digits$}  ", share(own, total), grouped(own)),
+                    PLAIN,
+                ),
+                Segment::file(clean(&look.name), PLAIN),
+            ];
+            write_wrapped(&line, screen, out)?;
+        }
+        if looks.len() > SOURCES {
+            let rest = looks.iter().skip(SOURCES).map(|look| look.tally.total);
+            let text = format!(
+                "{} with {}",
+                count_of(looks.len() - SOURCES, "more source"),
+                count(rest.sum(), "goroutine")
+            );
+            writeln!(out, "{}", screen.paint(DIM, &text))?;
+        }
+        Ok(())
+    }
+
+    fn listing(self, groups: &[&Group]) -> Listing {
+        let columns = vec![
+            Column::right("share"),
+            Column {
+                spare: true,
+                ..Column::left("")
+            },
+            Column::right("count"),
+            Column::right("since last"),
+            Column::right("since first"),
+            Column::right("leaked"),
+            Column::left("wait reason"),
+            Column::right("longest"),
+        ];
+        let total = self.all.tally.total;
+        let entry = |group: &&Group| {
+            let count = group.goroutines;
+            let dominant = count >= DOMINANT && count >= total - count;
+            let since = |counts: fn(Since<'a>) -> &'a Counts| {
+                self.since.map_or(Cell::plain(""), |since| {
+                    changed(counts(since).group(group.id), count)
+                })
+            };
+            let leaked = Some(grouped(group.leaked)).filter(|_| group.leaked > 0);
+            let longest = group.longest_wait.map(age).unwrap_or_default();
+            Entry {
+                cells: vec![
+                    Cell::new(share(count, total), if dominant { BAD } else { PLAIN }),
+                    Cell::new(bar(count, total, SHARE_BAR), BAR),
+                    Cell::new(grouped(count), BOLD),
+                    since(|since| since.last),
+                    since(|since| since.first),
+                    Cell::new(leaked.unwrap_or_default(), BAD),
+                    Cell::plain(group.wait_reason.as_str()),
+                    Cell::new(longest, if group.is_stuck() { WARNING } else { PLAIN }),
+                ],
+                place: place(group),
+                created_by: group
+                    .created_by
+                    .as_deref()
+                    .filter(|name| !name.is_empty())
+                    .map(str::to_owned),
+                id: group.id.to_string(),
+            }
+        };
+        Listing {
+            columns,
+            entries: groups.iter().map(entry).collect(),
+        }
+    }
+
+    /// What the table leaves out: smaller groups, and those that are gone.
+    fn rest(self, shown: &[&Group], screen: Screen, out: &mut impl Write) -> io::Result<()> {
+        let tally = &self.all.tally;
+        let counted: u64 = shown.iter().map(|group| group.goroutines).sum();
+        if let rest @ 1.. = tally.total.saturating_sub(counted) {
+            let text = format!(
+                "{} with {}; --top N shows more",
+                count_of(tally.groups.len() - shown.len(), "more group"),
+                count(rest, "goroutine"),
+            );
+            sentence(&text, DIM, screen, out)?;
+        }
+        let Some(since) = self.since else {
+            return Ok(());
+        };
+        let here = Counts::of(tally);
+        let gone = since.first.groups.iter();
+        let gone = gone.filter(|(id, _)| !here.groups.contains_key(id));
+        let gone: Vec<u64> = gone.map(|(_, count)| *count).collect();
+        if !gone.is_empty() {
+            let text = format!(
+                "{} of the first look, with {}, gone",
+                count_of(gone.len(), "group"),
+                count(gone.iter().sum(), "goroutine"),
+            );
+            sentence(&text, DIM, screen, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// A change as a cell: growth is what one looks for.
+fn changed(before: u64, after: u64) -> Cell {
+    let style = if after > before { BAD } else { GOOD };
+    Cell::new(change(before, after), style)
+}
+
+fn place(group: &Group) -> Place {
+    Place {
+        blocking_frame: group.blocking_frame.to_string(),
+        app_frame: group.app_frame.to_string(),
+        file: group.file.to_string(),
+        line: group.line,
+    }
+}
+
+fn sentence(
+    text: &str,
+    style: anstyle::Style,
+    screen: Screen,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let total = look.paint(
-        BOLD,
-        &format!(
-            "{} {}",
-            grouped(tally.total),
-            plural(tally.total, "goroutine")
-        ),
-    );
-    let kind = if tally.summary.leaked_only {
-        ", all proven leaked"
-    } else {
-        ""
-    };
-    writeln!(
-        out,
-        "{source}: {total} in {} {} ({}{kind})",
-        tally.groups.len(),
-        plural_of(tally.groups.len(), "group"),
-        tally.summary.encoding
-    )?;
-    for warning in warnings(tally) {
-        writeln!(out, "{}", look.paint(WARNING, &warning))?;
-    }
-    if tally.total == 0 {
-        writeln!(
-            out,
-            "No goroutines: nothing matches, or the profile is empty."
-        )?;
-        return Ok(());
-    }
-    writeln!(out)?;
-    wait_reasons(tally, look, out)?;
-    writeln!(out)?;
-    let shown = tally
-        .groups
-        .get(..top.min(tally.groups.len()))
-        .unwrap_or_default();
-    writeln!(out, "{}", groups(shown, tally.total, look))?;
-    let counted: u64 = shown.iter().map(|group| group.goroutines).sum();
-    if let rest @ 1.. = tally.total - counted {
-        let more = tally.groups.len() - shown.len();
-        let line = format!(
-            "{more} more {} with {} goroutines; --top N shows more",
-            plural_of(more, "group"),
-            grouped(rest)
-        );
-        writeln!(out, "{}", look.paint(DIM, &line))?;
-    }
-    Ok(())
+    write_wrapped(&[Segment::new(text, style)], screen, out)
 }
 
 fn warnings(tally: &Tally) -> Vec<String> {
     let mut warnings = Vec::new();
     if tally.summary.truncated {
-        let declared = tally
-            .summary
-            .declared_total
-            .map(|total| format!(" of {}", grouped(total)))
-            .unwrap_or_default();
+        let declared = tally.summary.declared_total;
+        let declared = declared.map(|total| format!(" of {}", grouped(total)));
         warnings.push(format!(
-            "The dump was cut: {}{declared} goroutines could be read.",
-            grouped(tally.total)
+            "The dump was cut: {}{} goroutines could be read.",
+            grouped(tally.total),
+            declared.unwrap_or_default()
         ));
     }
     if tally.summary.damage > 0 {
-        let records = plural(tally.summary.damage, "record");
         warnings.push(format!(
-            "{} {records} could not be read and are not counted.",
-            grouped(tally.summary.damage)
+            "{} could not be read and are not counted.",
+            count(tally.summary.damage, "record")
         ));
     }
-    let unknown = tally
-        .wait_reasons
-        .get(WaitReason::Unknown.index())
-        .copied()
-        .unwrap_or(0);
-    if tally.summary.encoding == Encoding::Debug1 && unknown > 0 {
-        let count = grouped(unknown);
+    let unknown = tally.wait_reasons.get(WaitReason::Unknown.index());
+    let unknown = unknown.copied().unwrap_or(0);
+    if unknown > 0 && tally.summary.encoding == Encoding::Debug1 {
         warnings.push(format!(
-            "debug=1 hides why {count} goroutines wait; debug=0 and debug=2 tell."
+            "debug=1 hides why {} of them wait; ask without a debug parameter.",
+            grouped(unknown)
         ));
     }
-    let leaked = tally.leaked.unwrap_or(0);
-    if leaked > 0 && !tally.summary.leaked_only {
-        warnings.push(format!("{} goroutines are proven leaked.", grouped(leaked)));
+    if tally.unlisted > 0 {
+        warnings.push(format!(
+            "{} are in no group: there are too many groups to keep.",
+            count(tally.unlisted, "goroutine")
+        ));
     }
     warnings
 }
 
-fn wait_reasons(tally: &Tally, look: Look, out: &mut impl Write) -> io::Result<()> {
+fn wait_reasons(tally: &Tally, screen: Screen, out: &mut impl Write) -> io::Result<()> {
     let mut counts: Vec<(WaitReason, u64)> = WaitReason::ALL
         .into_iter()
         .zip(tally.wait_reasons)
         .filter(|(_, count)| *count > 0)
         .collect();
     counts.sort_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
+    let names = counts.iter().map(|(reason, _)| reason.as_str().len());
+    let names = names.max().unwrap_or(0);
+    let digits = counts.first().map_or(0, |(_, count)| grouped(*count).len());
+    let bars = (screen.width / 4).clamp(*REASON_BARS.start(), *REASON_BARS.end());
     for (reason, count) in counts {
-        let blocks = (count.saturating_mul(BAR_WIDTH)).div_ceil(tally.total.max(1));
-        let bar = "█".repeat(usize::try_from(blocks).unwrap_or(0));
         let longest = tally.longest_waits.get(reason.index()).copied().flatten();
-        let longest = longest
-            .map(|wait| format!("  longest {}", age(wait)))
-            .unwrap_or_default();
-        let share = share(count, tally.total);
+        let bar = bar(count, tally.total, bars);
+        let (blanks, longest) = match longest {
+            Some(wait) => (
+                (bars + 2).saturating_sub(bar.chars().count()),
+                format!("longest {}", age(wait)),
+            ),
+            None => (0, String::new()),
+        };
         writeln!(
             out,
-            "{:>20} {:>9} {share:>6}  {}{longest}",
+            "{:>names$}  {:>digits$}  {:>5}  {}{}{}",
             reason.as_str(),
             grouped(count),
-            look.paint(DIM, &bar)
+            share(count, tally.total),
+            screen.paint(BAR, &bar),
+            " ".repeat(blanks),
+            screen.paint(DIM, &longest)
         )?;
     }
     Ok(())
-}
-
-fn groups(groups: &[Group], total: u64, look: Look) -> Table {
-    let waits = groups.iter().any(|group| group.longest_wait.is_some());
-    let creators = groups.iter().any(|group| group.created_by.is_some());
-    let leaks = groups.iter().any(|group| group.leaked > 0);
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-    for between_rows in [
-        TableComponent::HorizontalLines,
-        TableComponent::MiddleIntersections,
-        TableComponent::LeftBorderIntersections,
-        TableComponent::RightBorderIntersections,
-    ] {
-        table.remove_style(between_rows);
-    }
-    table
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(look.width);
-    let columns = [
-        ("share", true),
-        ("count", true),
-        ("leaked", leaks),
-        ("wait reason", true),
-        ("longest", waits),
-        ("blocked in, line", true),
-        ("created by", creators),
-        ("group", true),
-    ];
-    table.set_header(
-        columns
-            .iter()
-            .filter(|(_, shown)| *shown)
-            .map(|(name, _)| *name),
-    );
-    for group in groups {
-        let cells = [
-            Cell::new(share(group.goroutines, total)).set_alignment(CellAlignment::Right),
-            Cell::new(grouped(group.goroutines)).set_alignment(CellAlignment::Right),
-            Cell::new(if group.leaked > 0 {
-                grouped(group.leaked)
-            } else {
-                String::new()
-            }),
-            Cell::new(group.wait_reason),
-            Cell::new(group.longest_wait.map(age).unwrap_or_default()),
-            Cell::new(place(group)),
-            Cell::new(group.created_by.as_deref().unwrap_or_default()),
-            Cell::new(group.id),
-        ];
-        table.add_row(
-            cells
-                .into_iter()
-                .zip(columns)
-                .filter(|(_, (_, shown))| *shown)
-                .map(|(cell, _)| cell),
-        );
-    }
-    table
-}
-
-/// Where a group is blocked, with the line of the application's frame, on a line of its own where that is another.
-fn place(group: &Group) -> String {
-    let own_line = !group.app_frame.is_empty() && group.app_frame != group.blocking_frame;
-    let mut text = group.blocking_frame.to_string();
-    if own_line {
-        text.push_str("\n  for ");
-        text.push_str(&group.app_frame);
-    }
-    if !group.file.is_empty() {
-        text.push_str(&format!(" {}:{}", group.file, group.line));
-    }
-    text
-}
-
-/// A share in percent, rounded, with one digit behind the point below ten; 100% only for all.
-fn share(part: u64, total: u64) -> String {
-    let (part, total) = (u128::from(part), u128::from(total.max(1)));
-    let tenths = (part * 1000 + total / 2) / total;
-    match tenths {
-        0..100 => format!("{}.{}%", tenths / 10, tenths % 10),
-        _ if part < total => format!("{}%", ((tenths + 5) / 10).min(99)),
-        _ => "100%".to_owned(),
-    }
-}
-
-/// `47218` as `47,218`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-fn plural(count: u64, word: &str) -> String {
-    if count == 1 {
-        word.to_owned()
-    } else {
-        format!("{word}s")
-    }
-}
-
-fn plural_of(count: usize, word: &str) -> String {
-    plural(u64::try_from(count).unwrap_or(u64::MAX), word)
-}
-
-/// Whole minutes as a person says them: `7m`, `3h20m`, `2d4h`.
-fn age(wait: Duration) -> String {
-    let minutes = wait.as_secs() / 60;
-    match (minutes / 1440, minutes / 60 % 24, minutes % 60) {
-        (0, 0, minutes) => format!("{minutes}m"),
-        (0, hours, 0) => format!("{hours}h"),
-        (0, hours, minutes) => format!("{hours}h{minutes}m"),
-        (days, 0, _) => format!("{days}d"),
-        (days, hours, _) => format!("{days}d{hours}h"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_for_people() {
-        let check = |number, expected| assert_eq!(grouped(number), expected);
-        check(0, "0");
-        check(999, "999");
-        check(1000, "1,000");
-        check(47_218, "47,218");
-        check(1_234_567, "1,234,567");
-        assert_eq!(share(1, 1000), "0.1%");
-        assert_eq!(share(108, 831), "13%");
-        assert_eq!(share(9_999, 10_000), "99%");
-        assert_eq!(share(5, 5), "100%");
-        assert_eq!(age(Duration::from_secs(420)), "7m");
-        assert_eq!(age(Duration::from_secs(3600)), "1h");
-        assert_eq!(age(Duration::from_secs(12_000)), "3h20m");
-        assert_eq!(age(Duration::from_secs(187_200)), "2d4h");
-    }
 }
