@@ -1,11 +1,12 @@
 //! `diff`: what changed, and the gates, on recorded profiles and on a Go program that runs.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use crate::go::{GoProgram, MIDDLE, NEW, OLD};
 use crate::http::{ask, get};
-use crate::programs::{EXPORTER, repository, run, until};
+use crate::programs::{EXPORTER, command, repository, run, until};
 
 const SMALL: &str = "tests/data/go1.27.3-2min/goroutine.debug2.txt";
 const LARGE: &str = "tests/data/go1.27.3/goroutine.debug0.pb.gz";
@@ -191,6 +192,21 @@ fn exit_statuses_tell_failing_from_not_knowing() {
         &["--focus", "x", saved.to_str().unwrap(), large],
         "a report has no stacks",
     );
+}
+
+#[test]
+fn a_gate_fails_though_nobody_reads_why() {
+    let mut child = command()
+        .args(["diff", "--fail-on-growth", "28", "-", &file(LARGE)])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It writes once it has read, and by then the other end is closed.
+    drop(child.stdout.take());
+    let small = std::fs::read(file(SMALL)).unwrap();
+    child.stdin.take().unwrap().write_all(&small).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use std::io::Write;
 
 use anyhow::anyhow;
 
+use super::inspect::is_broken_pipe;
 use super::look::{Looker, Progress};
 use super::terminal::{Screen, clean};
 use crate::cli::{DiffArgs, DiffFormat};
@@ -71,14 +72,22 @@ pub fn run(arguments: &DiffArgs, out: &mut impl Write) -> anyhow::Result<u8> {
         .stacks
         .and_then(|stacks| usize::try_from(stacks).ok())
         .unwrap_or(0);
-    match arguments.format {
+    let written = match arguments.format {
         DiffFormat::Table => {
             let screen = Screen::of_stdout(arguments.read.colour);
-            table::write(&comparison, arguments.min, stacks, screen, out)?;
+            table::write(&comparison, arguments.min, stacks, screen, out).map_err(Into::into)
         }
-        DiffFormat::Json => json::write(&comparison, arguments.min, stacks, out)?,
-        DiffFormat::Markdown => markdown::write(&comparison, arguments.min, stacks, out)?,
+        DiffFormat::Json => json::write(&comparison, arguments.min, stacks, out),
+        DiffFormat::Markdown => {
+            markdown::write(&comparison, arguments.min, stacks, out).map_err(Into::into)
+        }
+    };
+    let written = written.and_then(|()| Ok(out.flush()?));
+    // A gate that failed has failed, though nobody reads on, as when piped to `head`.
+    if let Err(error) = written
+        && !is_broken_pipe(&error)
+    {
+        return Err(error);
     }
-    out.flush()?;
     Ok(if comparison.failed() { GATE_FAILED } else { 0 })
 }
