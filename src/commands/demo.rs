@@ -126,6 +126,7 @@ The service is made up (no Go runs here), the exporter and the bytes between the
 {minutes} minutes of the story take {seconds} seconds, then it begins anew. Ctrl-C ends it.
 
   the exporter            {exporter}/
+  a page on the service   {exporter}/target?target={simulated}
   series of the service   {exporter}/probe?target={simulated}
   the service             {simulated}/
   in another terminal     goroutine_exporter inspect {simulated}

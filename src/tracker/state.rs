@@ -279,6 +279,21 @@ mod tests {
     }
 
     #[test]
+    fn the_last_look_knows_the_largest_groups() {
+        let mut tally = crate::probe::test_report().tally;
+        tally.unlisted = 0;
+        let last = LastLook::new(&tally, SystemTime::UNIX_EPOCH);
+        assert_eq!(last.goroutines(GroupId(2)), Some(15));
+        assert_eq!(last.goroutines(GroupId(9)), Some(0));
+        let smallest = tally.groups[2].clone();
+        tally.groups.resize(MAX_LOOKED_AT + 1, smallest);
+        let last = LastLook::new(&tally, SystemTime::UNIX_EPOCH);
+        assert_eq!(last.groups.len(), MAX_LOOKED_AT);
+        // It may have been among those that are not remembered.
+        assert_eq!(last.goroutines(GroupId(9)), None);
+    }
+
+    #[test]
     fn results_are_repeated_for_two_intervals() {
         let now = Instant::now();
         let kept = Kept {

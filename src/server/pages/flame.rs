@@ -28,8 +28,12 @@ const END: &str = "</svg></svg>";
 
 /// The picture with its search, and a sentence on what is not in it.
 pub(super) fn flame(stacks: &mut GroupStacks, total: u64) -> Markup {
-    let (folded, left_out) = stacks.folded(STACK_BYTES);
-    let Some(picture) = draw(&folded) else {
+    // Deep stacks of short names make more frames than their names tell, so the largest few are tried, too.
+    let drawn = [1, 4, 16].into_iter().find_map(|part| {
+        let (folded, left_out) = stacks.folded(STACK_BYTES / part);
+        Some((draw(&folded)?, left_out))
+    });
+    let Some((picture, left_out)) = drawn else {
         return html! { p.soft { "There is nothing to draw: the stacks are too many or too long. The profile itself has them all." } };
     };
     html! {

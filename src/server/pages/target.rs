@@ -212,7 +212,7 @@ impl TargetPage<'_> {
                 }
             }
             @if !self.downloads {
-                p.soft { "Profiles can hold personal data in pprof labels, so this exporter hands them out only with authentication or " code { "--web.enable-lifecycle" } "." }
+                p.soft { "Profiles can hold personal data in pprof labels, so this exporter hands them out only when it was started with " code { "--web.enable-lifecycle" } "." }
             }
         }
     }

@@ -134,18 +134,25 @@ fn what_a_target_says_stays_text() {
 #[test]
 fn a_hostile_profile_makes_no_huge_page() {
     let long = |n: usize| format!("main.{n}\"<&{}", "\"<&>".repeat(1 << 16));
+    let short = |n: usize| format!("main.{n}{}", "\"<&>".repeat(45));
     let wide = (0..50_000).map(|n| (vec![format!("main.f{n}"), format!("main.g{}", n % 7)], 1));
     let deep = (0..300).map(|n| ((0..500).map(|at| format!("main.f{}", at * n)).collect(), 9));
+    let all = (0..1200).map(|n| {
+        let calls = (0..100).map(|at| short(if at == 0 { n % 60 } else { at + n }));
+        (calls.collect(), 3)
+    });
     let names = (0..60).map(|n| (vec![long(n), long(n + 1)], 3));
     for (what, profile) in [
         ("wide", profile(wide)),
         ("deep", profile(deep)),
         ("names", profile(names)),
+        ("all of it", profile(all)),
     ] {
         let total = profile.tally.total;
         let page = page(profile, |_| {});
         assert!(page.len() < MAX_PAGE_BYTES, "{what}: {} bytes", page.len());
         assert!(page.contains(&words::count(total, "goroutine")), "{what}");
+        assert!(page.contains("<svg class=\"flame\" id=\"flame\""), "{what}");
     }
 }
 
