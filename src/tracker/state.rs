@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn the_last_look_knows_the_largest_groups() {
-        let mut tally = crate::probe::test_report().tally;
+        let mut tally = test_report().tally;
         tally.unlisted = 0;
         let last = LastLook::new(&tally, SystemTime::UNIX_EPOCH);
         assert_eq!(last.goroutines(GroupId(2)), Some(15));
