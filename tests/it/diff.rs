@@ -1,5 +1,7 @@
 //! `diff`: what changed, and the gates, on recorded profiles and on a Go program that runs.
 
+use goroutine_exporter::decode::messages::{Function, Line, Location, Profile, Sample, ValueType};
+use prost::Message as _;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -275,13 +277,52 @@ fn new_groups_fail_and_known_ones_do_not() {
 #[test]
 fn markdown_is_a_summary_in_which_names_are_text() {
     let folder = tempfile::tempdir().unwrap();
-    let after = folder.path().join("after.txt");
-    let name = "main.(*T[`x`|<script>alert(1)</script>]).f@all";
-    std::fs::write(
-        &after,
-        format!("goroutine 1 [chan receive]:\nmain.a|b<script>`@all()\n\t/x/</pre>main.go:7 +0x1\n{name}()\n\t/x/y.go:1 +0x1\n\n"),
-    )
-    .unwrap();
+    let after = folder.path().join("after.pb");
+    // Only the protobuf lets any bytes through: a text is read by the shapes of Go's own lines.
+    let strings = [
+        "",
+        "goroutine",
+        "count",
+        "runtime.gopark",
+        "runtime.chanrecv",
+        "main.a|b<script>`@all",
+        "main.(*T[`x`|<script>alert(1)</script>]).f@all",
+        "/usr/local/go/src/runtime/chan.go",
+        "/x/</pre>main.go",
+    ];
+    let function = |id, name, filename| Function {
+        id,
+        name,
+        filename,
+        ..Function::default()
+    };
+    let location = |id| Location {
+        id,
+        line: vec![Line {
+            function_id: id,
+            line: 7,
+            ..Line::default()
+        }],
+        ..Location::default()
+    };
+    let profile = Profile {
+        sample_type: vec![ValueType { r#type: 1, unit: 2 }],
+        sample: vec![Sample {
+            location_id: vec![1, 2, 3, 4],
+            value: vec![1],
+            label: Vec::new(),
+        }],
+        location: (1..=4).map(location).collect(),
+        function: vec![
+            function(1, 3, 7),
+            function(2, 4, 7),
+            function(3, 5, 8),
+            function(4, 6, 8),
+        ],
+        string_table: strings.map(|text| text.as_bytes().to_vec()).to_vec(),
+        ..Profile::default()
+    };
+    std::fs::write(&after, profile.encode_to_vec()).unwrap();
     let small = file(SMALL);
     let arguments = [
         "--format",
