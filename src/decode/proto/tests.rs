@@ -434,3 +434,23 @@ fn recorded_profiles_have_the_totals_that_prost_reads_in_them() {
     }
     assert!(compared >= 14, "only {compared} compared");
 }
+
+/// Go keeps 32 calls up to 1.22 and 128 from 1.23 on: a stack of just so many may have been deeper.
+#[test]
+fn a_stack_as_deep_as_go_keeps_has_lost_its_root() {
+    for (depth, root_cut) in [
+        (31, false),
+        (32, true),
+        (33, false),
+        (127, false),
+        (128, true),
+    ] {
+        let bytes = with(|profile| profile.sample = vec![sample(&vec![1; depth], &[1])]);
+        let (recorder, _) = Recorder::read(&bytes);
+        assert_eq!(
+            recorder.goroutines[0].ends_with(" ..."),
+            root_cut,
+            "{depth}"
+        );
+    }
+}
