@@ -9,7 +9,7 @@
 //! level=error msg="goroutine 7 [running]:\nmain.main()\n\t/a.go:1 +0x1\n"              a dump within one field
 //! ```
 //!
-//! Bytes become lines ([`lines`]), wrapped lines what the program wrote ([`unwrap`]), and those become dumps ([`dumps`]),
+//! Bytes become lines (`lines`), wrapped lines what the program wrote (`unwrap`), and those become dumps (`dumps`),
 //! which the decoders of [`super`] read. A log may hold several dumps, each of another moment: they are told apart, and
 //! one is read, or all when that is asked for. Cost: one pass over plain text, one more for each wrapper; a few times
 //! the longest line is held, which is at most 8 MiB, and what a compressed text or a protobuf needs.
