@@ -54,6 +54,31 @@ fn inspect_reads_standard_input_files_and_targets_alike() {
 }
 
 #[test]
+fn a_reader_that_leaves_is_no_error_and_hides_no_gate() {
+    let profile = repository(PROFILE);
+    let profile = profile.to_str().unwrap();
+    let earlier = repository("tests/data/go1.22.10/goroutine.debug0.pb.gz");
+    let earlier = earlier.to_str().unwrap();
+    let check = |arguments: &[&str], status: i32| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command().args(arguments).stdout(writer).output().unwrap();
+        assert_eq!(text(&output.stderr), "", "{arguments:?}");
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}");
+    };
+    for format in ["table", "json", "folded", "prometheus"] {
+        check(&["inspect", "--format", format, profile], 0);
+    }
+    for format in ["table", "json", "markdown"] {
+        check(&["diff", "--format", format, earlier, profile], 0);
+        check(
+            &["diff", "--fail-on-new", "--format", format, earlier, profile],
+            1,
+        );
+    }
+}
+
+#[test]
 fn inspect_answers_in_each_format() {
     let file = repository(PROFILE);
     let file = file.to_str().unwrap();

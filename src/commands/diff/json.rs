@@ -1,6 +1,6 @@
 //! The comparison as JSON, for scripts. Fields are added, never renamed.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use serde::Serialize;
 
@@ -80,7 +80,7 @@ pub(super) fn write(
     min: u64,
     stacks: usize,
     out: &mut impl Write,
-) -> anyhow::Result<()> {
+) -> io::Result<()> {
     let (shown, hidden) = found.shown(min);
     let (grown, lost) = found.moved();
     let changes = shown.iter().enumerate();
@@ -100,8 +100,7 @@ pub(super) fn write(
         }),
     };
     serde_json::to_writer_pretty(&mut *out, &report)?;
-    writeln!(out)?;
-    Ok(())
+    writeln!(out)
 }
 
 fn side(side: &Side) -> SideReport<'_> {

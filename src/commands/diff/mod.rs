@@ -11,11 +11,10 @@ mod own;
 mod side;
 mod table;
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use anyhow::anyhow;
 
-use super::inspect::is_broken_pipe;
 use super::look::{Looker, Progress};
 use super::terminal::{Screen, clean};
 use crate::cli::{DiffArgs, DiffFormat};
@@ -75,19 +74,16 @@ pub fn run(arguments: &DiffArgs, out: &mut impl Write) -> anyhow::Result<u8> {
     let written = match arguments.format {
         DiffFormat::Table => {
             let screen = Screen::of_stdout(arguments.read.colour);
-            table::write(&comparison, arguments.min, stacks, screen, out).map_err(Into::into)
+            table::write(&comparison, arguments.min, stacks, screen, out)
         }
         DiffFormat::Json => json::write(&comparison, arguments.min, stacks, out),
-        DiffFormat::Markdown => {
-            markdown::write(&comparison, arguments.min, stacks, out).map_err(Into::into)
-        }
+        DiffFormat::Markdown => markdown::write(&comparison, arguments.min, stacks, out),
     };
-    let written = written.and_then(|()| Ok(out.flush()?));
     // A gate that failed has failed, though nobody reads on, as when piped to `head`.
-    if let Err(error) = written
-        && !is_broken_pipe(&error)
+    if let Err(error) = written.and_then(|()| out.flush())
+        && error.kind() != io::ErrorKind::BrokenPipe
     {
-        return Err(error);
+        return Err(error.into());
     }
     Ok(if comparison.failed() { GATE_FAILED } else { 0 })
 }

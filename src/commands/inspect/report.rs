@@ -1,7 +1,7 @@
 //! The answer as JSON, for tests and scripts. Its shape is a promise: fields are added, never renamed.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Write};
 
 use serde::Serialize;
 
@@ -55,7 +55,7 @@ pub(super) fn json(
     several: bool,
     top: Option<u32>,
     out: &mut impl Write,
-) -> anyhow::Result<()> {
+) -> io::Result<()> {
     let reports: Vec<Report<'_>> = looks
         .iter()
         .map(|look| report(&look.name, &look.tally, top))
@@ -64,8 +64,7 @@ pub(super) fn json(
         [report] if !several => serde_json::to_writer_pretty(&mut *out, report)?,
         reports => serde_json::to_writer_pretty(&mut *out, reports)?,
     }
-    writeln!(out)?;
-    Ok(())
+    writeln!(out)
 }
 
 fn report<'a>(source: &'a str, tally: &'a Tally, top: Option<u32>) -> Report<'a> {
