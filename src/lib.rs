@@ -21,6 +21,7 @@
 //! - [`tracker`], [`history`], [`self_metrics`]: what is remembered of targets, of probes and of the exporter.
 //! - [`snapshots`]: profiles kept as evidence, in a folder, within bounds.
 //! - [`server`]: routes, pages, connections. [`commands`] and [`cli`]: the command line.
+//! - `numbers`: counts as people read them.
 //! - [`demo`]: a simulated target, which knows nothing of the exporter.
 //!
 //! # Invariants
@@ -48,6 +49,7 @@ pub mod expose;
 pub mod failure;
 pub mod fetch;
 pub mod history;
+mod numbers;
 pub mod policy;
 pub mod probe;
 pub mod profile;

@@ -24,6 +24,7 @@ work=$(mktemp -d)
 service=''
 
 clean_up() {
+    # A service that has ended by itself is not there to be told: nothing to fail for, the verdict stands.
     if [ -n "$service" ]; then kill "$service" 2>/dev/null || true; fi
     rm -rf "$work"
 }
@@ -72,11 +73,16 @@ look "$work/before.json" || cannot 'no first look'
 # The load. The connections end with it, and so do the goroutines that serve them.
 curl -fsS "$url/quote?[1-$requests]" >"$work/answer" || cannot 'the load failed'
 until_true 'quiet after the load' is_quiet
+# One profile for both answers, so that they cannot tell different stories. The profile itself, because a report has no
+# stacks.
+curl -fsS "$url/debug/pprof/goroutine" >"$work/after.pb.gz" || cannot 'no second look'
 
-if [ -n "${SUMMARY:-}" ]; then
-    # Its exit status is that of the gate below.
-    "$exporter" diff --format markdown --stacks --fail-on-growth "$most" "$work/before.json" "$url" >>"$SUMMARY" || true
-fi
+compare() { "$exporter" diff --stacks --fail-on-growth "$most" "$@" "$work/before.json" "$work/after.pb.gz"; }
 gate=0
-"$exporter" diff --stacks --fail-on-growth "$most" "$work/before.json" "$url" || gate=$?
+compare || gate=$?
+if [ -n "${SUMMARY:-}" ]; then
+    summary=0
+    compare --format markdown >>"$SUMMARY" || summary=$?
+    [ "$summary" = "$gate" ] || cannot "the summary could not be written to $SUMMARY"
+fi
 exit "$gate"

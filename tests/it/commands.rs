@@ -72,7 +72,14 @@ fn a_reader_that_leaves_is_no_error_and_hides_no_gate() {
     for format in ["table", "json", "markdown"] {
         check(&["diff", "--format", format, earlier, profile], 0);
         check(
-            &["diff", "--fail-on-new", "--format", format, earlier, profile],
+            &[
+                "diff",
+                "--fail-on-new",
+                "--format",
+                format,
+                earlier,
+                profile,
+            ],
             1,
         );
     }

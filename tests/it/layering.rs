@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each module of the crate, the others that its code, tests aside, may name.
-const MAY_IMPORT: [(&str, &[&str]); 24] = [
+const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("profile", &[]),
     ("failure", &[]),
     ("budget", &[]),
+    ("numbers", &[]),
     ("reading", &["failure"]),
     ("secret", &[]),
     ("snapshots", &[]),
@@ -82,6 +83,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
             "failure",
             "fetch",
             "history",
+            "numbers",
             "policy",
             "probe",
             "profile",
@@ -105,6 +107,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
             "expose",
             "failure",
             "fetch",
+            "numbers",
             "policy",
             "probe",
             "profile",

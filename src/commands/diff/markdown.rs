@@ -7,8 +7,9 @@ use std::io::{self, Write};
 
 use super::compare::{Change, Comparison, Excuse};
 use crate::commands::terminal::clean;
-use crate::commands::terminal::numbers::{change, count, count_of, grouped};
+use crate::commands::terminal::numbers::change;
 use crate::commands::terminal::place::location;
+use crate::numbers::{count, count_of, grouped};
 use crate::tally::CountedStack;
 
 /// Rows, and distinct stacks of a group: comments on GitHub end at 65,536 characters.

@@ -4,12 +4,13 @@ use std::io::{self, Write};
 
 use super::compare::{Change, Comparison, Excuse, Kind};
 use super::side::Side;
-use crate::commands::terminal::numbers::{change, count, count_of, grouped, share};
+use crate::commands::terminal::numbers::{change, share};
 use crate::commands::terminal::place::Place;
 use crate::commands::terminal::{
     BAD, BOLD, Cell, Column, DIM, Entry, GOOD, Listing, PLAIN, Screen, Segment, WARNING, clean,
     stacks, write_wrapped,
 };
+use crate::numbers::{count, count_of, grouped};
 
 /// Rows; the rest is counted.
 const ROWS: usize = 40;

@@ -7,12 +7,13 @@ use super::TABLE_GROUPS;
 use crate::classify::WaitReason;
 use crate::cli::InspectArgs;
 use crate::commands::look::{Look, Looker};
-use crate::commands::terminal::numbers::{age, change, count, count_of, grouped, share};
+use crate::commands::terminal::numbers::{age, change, share};
 use crate::commands::terminal::place::Place;
 use crate::commands::terminal::{
     BAD, BAR, BOLD, Cell, Column, DIM, Entry, GOOD, Listing, PLAIN, Screen, Segment, WARNING, bar,
     clean, stacks, write_wrapped,
 };
+use crate::numbers::{count, count_of, grouped};
 use crate::profile::Encoding;
 use crate::tally::{Group, GroupId, Tally};
 

@@ -1,6 +1,8 @@
-//! Numbers as a person reads them.
+//! Shares, differences and waits, short enough for a terminal.
 
 use std::time::Duration;
+
+use crate::numbers::grouped;
 
 /// A share in percent, rounded, with one digit behind the point below ten; 100% only for all.
 pub(in crate::commands) fn share(part: u64, total: u64) -> String {
@@ -13,19 +15,6 @@ pub(in crate::commands) fn share(part: u64, total: u64) -> String {
     }
 }
 
-/// `47218` as `47,218`.
-pub(in crate::commands) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// The difference of two counts: `+1,204`, `-7`, and nothing for none.
 pub(in crate::commands) fn change(before: u64, after: u64) -> String {
     match before.abs_diff(after) {
@@ -33,17 +22,6 @@ pub(in crate::commands) fn change(before: u64, after: u64) -> String {
         more if after > before => format!("+{}", grouped(more)),
         less => format!("-{}", grouped(less)),
     }
-}
-
-/// `1 goroutine`, `2 goroutines`.
-pub(in crate::commands) fn count(number: u64, word: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {word}{plural}", grouped(number))
-}
-
-/// The same for what is counted in memory.
-pub(in crate::commands) fn count_of(number: usize, word: &str) -> String {
-    count(u64::try_from(number).unwrap_or(u64::MAX), word)
 }
 
 /// Whole minutes as a person says them: `7m`, `3h20m`, `2d4h`.
@@ -64,12 +42,6 @@ mod tests {
 
     #[test]
     fn numbers_for_people() {
-        let check = |number, expected| assert_eq!(grouped(number), expected);
-        check(0, "0");
-        check(999, "999");
-        check(1000, "1,000");
-        check(47_218, "47,218");
-        check(1_234_567, "1,234,567");
         assert_eq!(share(1, 1000), "0.1%");
         assert_eq!(share(108, 831), "13%");
         assert_eq!(share(9_999, 10_000), "99%");
@@ -82,7 +54,5 @@ mod tests {
         assert_eq!(change(9, 2), "-7");
         assert_eq!(change(9, 9), "");
         assert_eq!(change(0, u64::MAX), "+18,446,744,073,709,551,615");
-        assert_eq!(count(1, "group"), "1 group");
-        assert_eq!(count(2000, "group"), "2,000 groups");
     }
 }

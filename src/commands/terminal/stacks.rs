@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::numbers::{count, grouped};
 use super::place::{Place, location};
 use super::wrap::{Segment, paint, width, wrap};
 use super::{BOLD, CODE_LINE, DIM, PLAIN, Screen, clean, width_of};
+use crate::numbers::{count, grouped};
 use crate::tally::{Call, CountedStack};
 
 /// Distinct stacks shown of a group; the rest is counted.

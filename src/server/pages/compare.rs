@@ -7,6 +7,7 @@ use maud::{Markup, html};
 
 use super::groups::{MAX_GROUPS, place};
 use super::words;
+use crate::numbers;
 use crate::tally::{Group, GroupId, Tally};
 
 /// How a group has changed.
@@ -81,9 +82,9 @@ pub(super) fn render(before: &Tally, after: &Tally) -> Markup {
     };
     html! {
         p {
-            "From " strong { (words::grouped(before.total)) } " to " strong { (words::count(after.total, "goroutine")) }
+            "From " strong { (numbers::grouped(before.total)) } " to " strong { (numbers::count(after.total, "goroutine")) }
             " (" (words::change(before.total, after.total)) "): "
-            (words::count_of(of(Kind::Appeared), "group")) " appeared, " (of(Kind::Grew)) " grew, " (of(Kind::Shrank)) " shrank, " (of(Kind::Gone)) " gone."
+            (numbers::count_of(of(Kind::Appeared), "group")) " appeared, " (of(Kind::Grew)) " grew, " (of(Kind::Shrank)) " shrank, " (of(Kind::Gone)) " gone."
         }
         @if !changes.is_empty() {
             table.cards.changes {
@@ -95,8 +96,8 @@ pub(super) fn render(before: &Tally, after: &Tally) -> Markup {
                     @for change in changes.iter().take(MAX_GROUPS) {
                         tr {
                             td.word data-label="What" { (change.kind().as_str()) }
-                            td.number data-label="Before" { (words::grouped(change.before)) }
-                            td.number data-label="After" { (words::grouped(change.after)) }
+                            td.number data-label="Before" { (numbers::grouped(change.before)) }
+                            td.number data-label="After" { (numbers::grouped(change.after)) }
                             td.number data-label="Change" { strong { (words::change(change.before, change.after)) } }
                             td.word data-label="Waits for" { (change.group.wait_reason.as_str()) }
                             td.where data-label="Where" { (place(change.group)) }
@@ -106,7 +107,7 @@ pub(super) fn render(before: &Tally, after: &Tally) -> Markup {
             }
         }
         @if changes.len() > MAX_GROUPS {
-            p.soft { (words::count_of(changes.len() - MAX_GROUPS, "smaller change")) " not shown." }
+            p.soft { (numbers::count_of(changes.len() - MAX_GROUPS, "smaller change")) " not shown." }
         }
     }
 }

@@ -7,6 +7,7 @@ use inferno::flamegraph::{Direction, Options, TextTruncateDirection, from_lines}
 use maud::{Markup, PreEscaped, html};
 
 use super::words;
+use crate::numbers;
 use crate::tally::GroupStacks;
 
 /// Bytes of all stacks together, at most; the smallest stacks go first. A call takes some 300 bytes in the picture.
@@ -49,7 +50,7 @@ pub(super) fn flame(stacks: &mut GroupStacks, total: u64) -> Markup {
             (picture)
         }
         @if left_out > 0 {
-            p.soft { "Not drawn: " (words::count(left_out, "goroutine")) " of " (words::grouped(total)) ", in stacks that did not fit." }
+            p.soft { "Not drawn: " (numbers::count(left_out, "goroutine")) " of " (numbers::grouped(total)) ", in stacks that did not fit." }
         }
     }
 }

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::words::{self, plain};
 use crate::classify::WaitReason;
+use crate::numbers;
 use crate::tally::{CountedStack, Group, GroupStacks, Tally};
 use crate::tracker::LastLook;
 
@@ -59,10 +60,10 @@ impl Groups<'_> {
                     @if rest > 0 {
                         tr {
                             td data-label="Share" { (words::share(rest, tally.total)) }
-                            td.number data-label="Goroutines" { (words::grouped(rest)) }
+                            td.number data-label="Goroutines" { (numbers::grouped(rest)) }
                             @if self.last_look.is_some() { td {} }
                             td {}
-                            td { "in " (words::count_of(more, "more group")) }
+                            td { "in " (numbers::count_of(more, "more group")) }
                         }
                     }
                 }
@@ -77,7 +78,7 @@ impl Groups<'_> {
                     span { (words::share(group.goroutines, self.tally.total)) }
                     (words::bar(group.goroutines, self.tally.total))
                 }
-                td.number data-label="Goroutines" { (words::grouped(group.goroutines)) }
+                td.number data-label="Goroutines" { (numbers::grouped(group.goroutines)) }
                 @if let Some(last) = self.last_look {
                     td.number data-label="Change" {
                         @match last.goroutines(group.id) {
@@ -93,7 +94,7 @@ impl Groups<'_> {
                         br; span.soft { "longest " (words::wait(longest)) }
                     }
                     @if group.leaked > 0 {
-                        br; strong.bad { (words::grouped(group.leaked)) " proven leaked" }
+                        br; strong.bad { (numbers::grouped(group.leaked)) " proven leaked" }
                     }
                     @if group.is_stuck() {
                         br; strong.bad { "stuck" }
@@ -160,12 +161,12 @@ fn behind(stacks: &mut GroupStacks, group: &Group, room: &mut usize) -> Markup {
     let left_out = all - fits.len();
     html! {
         details {
-            summary { (words::count_of(all, "distinct stack")) }
+            summary { (numbers::count_of(all, "distinct stack")) }
             @for stack in &fits {
                 (one(stack, &group.app_frame))
             }
             @if left_out > 0 {
-                p.soft { (words::count_of(left_out, "more stack")) ", not shown here" }
+                p.soft { (numbers::count_of(left_out, "more stack")) ", not shown here" }
             }
         }
     }
@@ -175,7 +176,7 @@ fn one(stack: &CountedStack, app_frame: &str) -> Markup {
     let deeper = stack.depth.saturating_sub(stack.calls.len());
     html! {
         div.stack {
-            div.soft { (words::count(stack.goroutines, "goroutine")) }
+            div.soft { (numbers::count(stack.goroutines, "goroutine")) }
             ol {
                 @for call in &stack.calls {
                     li.app[*call.function == *app_frame] {
@@ -187,7 +188,7 @@ fn one(stack: &CountedStack, app_frame: &str) -> Markup {
                 }
             }
             @if deeper > 0 {
-                div.soft { "and " (words::count_of(deeper, "call")) " further out" }
+                div.soft { "and " (numbers::count_of(deeper, "call")) " further out" }
             }
         }
     }
@@ -215,7 +216,7 @@ pub(super) fn wait_reasons(tally: &Tally) -> Markup {
                                 " " span.soft { "longest " (words::wait(longest)) }
                             }
                         }
-                        td.number { (words::grouped(count)) }
+                        td.number { (numbers::grouped(count)) }
                         td.number { (words::share(count, tally.total)) }
                         td.wide { (words::bar(count, tally.total)) }
                     }

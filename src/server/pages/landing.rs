@@ -4,9 +4,10 @@ use std::time::SystemTime;
 
 use maud::{Markup, html};
 
-use super::words::{self, ago, plain};
+use super::words::{ago, plain};
 use super::{Links, document, problem, snapshots};
 use crate::history::Entry;
+use crate::numbers::grouped;
 use crate::snapshots::Entry as Snapshot;
 
 /// Snapshots on the page, the newest ones.
@@ -181,7 +182,7 @@ fn result(entry: &Entry) -> Markup {
 }
 
 fn goroutines(entry: &Entry) -> String {
-    entry.goroutines.map_or_else(String::new, words::grouped)
+    entry.goroutines.map_or_else(String::new, grouped)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::profile::Profile;
 use super::target::finding;
 use super::words::{self, ago, plain};
 use super::{Links, compare, document, flame};
+use crate::numbers;
 use crate::snapshots::Entry;
 use crate::tally::Tally;
 
@@ -45,7 +46,7 @@ impl ListPage<'_> {
                 }
                 (table(self.links, &self.entries, self.downloads, self.now))
                 @if self.entries.len() > MAX_LISTED {
-                    p.soft { (words::count_of(self.entries.len() - MAX_LISTED, "older snapshot")) " not listed; filter by target to see fewer." }
+                    p.soft { (numbers::count_of(self.entries.len() - MAX_LISTED, "older snapshot")) " not listed; filter by target to see fewer." }
                 }
             } @else {
                 p { "Nothing is kept. Start the exporter with " code { "--storage.path" } ", and it keeps the profiles that tell of an incident, and a few from before." }
@@ -71,7 +72,7 @@ pub(super) fn table(links: &Links, entries: &[Entry], downloads: bool, now: Syst
                     tr {
                         td data-label="Taken" { a href=(links.snapshot(entry.id.as_str())) { (ago(entry.taken, now)) } }
                         td data-label="Why" { (entry.trigger) }
-                        td.number data-label="Goroutines" { (words::grouped(entry.goroutines)) }
+                        td.number data-label="Goroutines" { (numbers::grouped(entry.goroutines)) }
                         td data-label="Target" { a href=(links.target(&entry.target, &entry.module)) { code { (plain(&entry.target)) } } }
                         td.number data-label="Size" { (words::bytes(entry.bytes)) }
                         @if downloads {
@@ -164,7 +165,7 @@ fn compared(
                 select name="against" {
                     @for other in others.iter().take(MAX_LISTED) {
                         option value=(other.id) selected[chosen.is_some_and(|(known, _)| known.id == other.id)] {
-                            (words::moment(other.taken)) ", " (other.trigger) ", " (words::count(other.goroutines, "goroutine"))
+                            (words::moment(other.taken)) ", " (other.trigger) ", " (numbers::count(other.goroutines, "goroutine"))
                         }
                     }
                 }

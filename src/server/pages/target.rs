@@ -10,6 +10,7 @@ use super::words::{self, ago, plain};
 use super::{Links, compare, document, flame, snapshots};
 use crate::classify::WaitReason;
 use crate::config::Module;
+use crate::numbers;
 use crate::probe::{ProbeOutcome, ProbeReport};
 use crate::snapshots::Entry;
 use crate::tally::Tally;
@@ -118,7 +119,7 @@ impl TargetPage<'_> {
                 div {
                     dt { "Goroutines" }
                     dd {
-                        strong { (words::grouped(tally.total)) }
+                        strong { (numbers::grouped(tally.total)) }
                         @if let Some(last) = &report.last_look {
                             br; span.soft { (words::change(last.total, tally.total)) " in " (words::age(self.outcome.started.duration_since(last.at).unwrap_or_default())) }
                         }
@@ -127,13 +128,13 @@ impl TargetPage<'_> {
                 div { dt { "Largest share" } dd { strong { (words::share(largest, tally.total)) } } }
                 div { dt { "Groups" } dd { strong { (tally.groups.len()) } } }
                 @if let Some(leaked) = tally.leaked {
-                    div { dt { "Proven leaked" } dd { strong.bad[leaked > 0] { (words::grouped(leaked)) } } }
+                    div { dt { "Proven leaked" } dd { strong.bad[leaked > 0] { (numbers::grouped(leaked)) } } }
                 }
                 @if let Some(&longest) = longest {
                     div { dt { "Longest wait" } dd { strong { (words::wait(longest)) } } }
                 }
                 @if let Some(threads) = report.threads {
-                    div { dt { "Threads" } dd { strong { (words::grouped(threads)) } } }
+                    div { dt { "Threads" } dd { strong { (numbers::grouped(threads)) } } }
                 }
                 @if let Some(restarted) = self.outcome.restarted {
                     div { dt { "Restart noticed" } dd { strong { (ago(restarted, self.now)) } } }
@@ -156,7 +157,7 @@ impl TargetPage<'_> {
                     select name="against" {
                         @for entry in self.snapshots.iter().take(snapshots::MAX_LISTED) {
                             option value=(entry.id) selected[chosen.is_some_and(|(known, _)| known.id == entry.id)] {
-                                (words::moment(entry.taken)) ", " (entry.trigger) ", " (words::count(entry.goroutines, "goroutine"))
+                                (words::moment(entry.taken)) ", " (entry.trigger) ", " (numbers::count(entry.goroutines, "goroutine"))
                             }
                         }
                     }
@@ -255,8 +256,8 @@ pub(super) fn finding(tally: &Tally) -> Markup {
     };
     html! {
         p.finding {
-            strong { (words::share(group.goroutines, tally.total)) } " of " (words::count(tally.total, "goroutine")) ": "
-            (words::grouped(group.goroutines)) " "
+            strong { (words::share(group.goroutines, tally.total)) } " of " (numbers::count(tally.total, "goroutine")) ": "
+            (numbers::grouped(group.goroutines)) " "
             @match group.wait_reason {
                 WaitReason::Running => { "are " strong { "running" } }
                 WaitReason::Unknown => { "wait" }
@@ -279,7 +280,7 @@ fn labels(tally: &Tally) -> Markup {
                 thead { tr { th scope="col" { "Key" } th scope="col" { "Value" } th.number scope="col" { "Goroutines" } } }
                 tbody {
                     @for (key, value, goroutines) in &tally.labels {
-                        tr { td { code { (plain(key)) } } td { code { (plain(value)) } } td.number { (words::grouped(*goroutines)) } }
+                        tr { td { code { (plain(key)) } } td { code { (plain(value)) } } td.number { (numbers::grouped(*goroutines)) } }
                     }
                 }
             }
@@ -290,7 +291,7 @@ fn labels(tally: &Tally) -> Markup {
                 thead { tr { th scope="col" { "Watch" } th.number scope="col" { "Goroutines" } } }
                 tbody {
                     @for (name, goroutines) in &tally.watches {
-                        tr { td { (plain(name)) } td.number { (words::grouped(*goroutines)) } }
+                        tr { td { (plain(name)) } td.number { (numbers::grouped(*goroutines)) } }
                     }
                 }
             }

@@ -7,6 +7,7 @@ use super::target::TargetPage;
 use super::*;
 use crate::classify::Rules;
 use crate::config::Module;
+use crate::numbers;
 use crate::probe::{ProbeOutcome, test_outcome, test_report};
 use crate::profile::{Encoding, Facts, FrameText, Leaf, Sink, Stack, Summary};
 use crate::tally::StackCollector;
@@ -151,7 +152,7 @@ fn a_hostile_profile_makes_no_huge_page() {
         let total = profile.tally.total;
         let page = page(profile, |_| {});
         assert!(page.len() < MAX_PAGE_BYTES, "{what}: {} bytes", page.len());
-        assert!(page.contains(&words::count(total, "goroutine")), "{what}");
+        assert!(page.contains(&numbers::count(total, "goroutine")), "{what}");
         assert!(page.contains("<svg class=\"flame\" id=\"flame\""), "{what}");
     }
 }

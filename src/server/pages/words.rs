@@ -1,8 +1,10 @@
-//! Numbers, times and hostile text as people read them.
+//! Shares, times and hostile text as people read them.
 
 use std::time::{Duration, SystemTime};
 
 use maud::{Markup, html};
+
+use crate::numbers::grouped;
 
 /// Characters of one text that are shown, at most: more than any name the exporter keeps.
 const MAX_CHARS: usize = 2_048;
@@ -24,30 +26,6 @@ pub(super) fn visible(c: char) -> char {
     } else {
         c
     }
-}
-
-/// `47218` as `47,218`.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A number of things.
-pub(super) fn count(number: u64, thing: &str) -> String {
-    let s = if number == 1 { "" } else { "s" };
-    format!("{} {thing}{s}", grouped(number))
-}
-
-/// The same of what is counted by length.
-pub(super) fn count_of(number: usize, thing: &str) -> String {
-    count(u64::try_from(number).unwrap_or(u64::MAX), thing)
 }
 
 /// A share in percent, with one digit behind the point below ten; 100 only for all of it.
@@ -143,10 +121,6 @@ mod tests {
 
     #[test]
     fn numbers() {
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(count(1, "stack"), "1 stack");
-        assert_eq!(count(2000, "stack"), "2,000 stacks");
         let check = |part, total, expected: &str| {
             assert_eq!(share(part, total), expected, "{part}/{total}");
         };
