@@ -70,6 +70,8 @@ metrics! {
         "Probes that did not ask for the detailed profile: over a budget of frames, time or requests at once, too soon after the last one, or switched off.";
     TRACKED_TARGETS = Gauge "goroutine_exporter_tracked_targets" []
         "Targets of which something is remembered from one probe to the next.";
+    TASKS = Gauge "goroutine_exporter_tasks" []
+        "Asynchronous tasks alive: those of connections, probes and the like.";
     SNAPSHOTS = Counter "goroutine_exporter_snapshots_total" ["trigger"]
         "Goroutine profiles kept as evidence, by what made the exporter keep them.";
     SNAPSHOT_ERRORS = Counter "goroutine_exporter_snapshot_errors_total" []
@@ -104,6 +106,7 @@ pub struct SelfMetrics {
     decode_errors: IntCounterVec,
     detail_skipped: IntCounterVec,
     tracked_targets: IntGauge,
+    tasks: IntGauge,
     snapshots: IntCounterVec,
     snapshot_errors: IntCounter,
     storage_bytes: IntGauge,
@@ -175,6 +178,7 @@ impl SelfMetrics {
             decode_errors,
             detail_skipped,
             tracked_targets: add(&registry, IntGauge::with_opts(opts(TRACKED_TARGETS)))?,
+            tasks: add(&registry, IntGauge::with_opts(opts(TASKS)))?,
             snapshots: add(
                 &registry,
                 IntCounterVec::new(opts(SNAPSHOTS), SNAPSHOTS.labels),
@@ -277,6 +281,11 @@ impl SelfMetrics {
     pub fn set_tracked_targets(&self, count: usize) {
         self.tracked_targets
             .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Notes how many asynchronous tasks are alive.
+    pub fn set_tasks(&self, count: usize) {
+        self.tasks.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// The exposition of all of it. Cost: reads `/proc/self`, which a busy machine can take milliseconds for.

@@ -20,6 +20,8 @@ use crate::snapshots::Store;
 pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     app.metrics
         .set_tracked_targets(app.tracker.count(Instant::now()));
+    let runtime = tokio::runtime::Handle::current();
+    app.metrics.set_tasks(runtime.metrics().num_alive_tasks());
     let store = app.live().store.clone();
     let stored = store.map_or((0, 0), |store| (store.bytes(), store.skipped()));
     app.metrics.set_storage(stored.0, stored.1);

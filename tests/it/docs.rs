@@ -93,7 +93,10 @@ fn commands_of_readme_are_tested() {
             "cargo run --release -- demo",
             "commands::demo, in the library's own tests, runs the demo",
         ),
-        ("tests/tools/install.sh && cargo test --locked", ".ci/run calls it"),
+        (
+            "tests/tools/install.sh && cargo test --locked",
+            ".ci/run calls it",
+        ),
         (
             "goroutine_exporter inspect http://127.0.0.1:6060",
             "go.rs inspects a live service by its URL",
