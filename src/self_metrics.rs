@@ -535,6 +535,7 @@ mod tests {
         metrics.unknown_module();
         metrics.probe_rejected("default");
         metrics.set_tracked_targets(3);
+        metrics.set_tasks(7);
         has(
             &metrics,
             r#"goroutine_exporter_targets_refused_total{reason="not_allowed"} 1"#,
@@ -545,5 +546,6 @@ mod tests {
             r#"goroutine_exporter_probes_total{module="default",result="busy"} 1"#,
         );
         has(&metrics, "goroutine_exporter_tracked_targets 3");
+        has(&metrics, "goroutine_exporter_tasks 7");
     }
 }
