@@ -68,7 +68,7 @@ pub(super) struct Live {
     pub(super) gate: Arc<Gate>,
     /// Where snapshots are kept, where they are.
     pub(super) store: Option<Arc<Store>>,
-    fetchers: BTreeMap<ModuleName, Fetcher>,
+    fetchers: BTreeMap<ModuleName, Arc<Fetcher>>,
 }
 
 /// Why a configuration cannot be put in force.
@@ -196,8 +196,8 @@ impl App {
 }
 
 impl Live {
-    /// Builds everything a configuration needs. The places of probes that are running are kept from `before`
-    /// when their number stays the same.
+    /// Builds everything a configuration needs. Kept from `before` are the places of probes that are running, when their
+    /// number stays the same, and the connections to targets of every module whose `http` does.
     fn build(
         config: Arc<Config>,
         options: &ServeOptions,
@@ -216,7 +216,12 @@ impl Live {
         let policy = Policy::new(config.allow().unwrap_or_default().to_vec(), &defaults);
         let mut fetchers = BTreeMap::new();
         for (name, module) in config.modules() {
-            let fetcher = Fetcher::new(&module.fetch).map_err(|error| StartError::Module {
+            let old = before.and_then(|live| live.fetchers.get(name));
+            let fetcher = match old {
+                Some(old) => old.renewed(&module.fetch),
+                None => Fetcher::new(&module.fetch).map(Arc::new),
+            };
+            let fetcher = fetcher.map_err(|error| StartError::Module {
                 module: name.clone(),
                 error,
             })?;
@@ -250,7 +255,7 @@ impl Live {
 
     /// How requests of a module are made; every module of the configuration has one.
     pub(super) fn fetcher(&self, module: &ModuleName) -> Option<&Fetcher> {
-        self.fetchers.get(module)
+        self.fetchers.get(module).map(Arc::as_ref)
     }
 }
 
