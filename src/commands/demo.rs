@@ -47,7 +47,8 @@ pub fn run(arguments: &DemoArgs, out: &mut (impl Write + Send)) -> anyhow::Resul
     runtime
         .context("the runtime cannot be started")?
         .block_on(async {
-            let stop = serve::signalled()?;
+            let mut signals = serve::Signals::new()?;
+            let stop = async { info!(signal = signals.next().await, "stopping") };
             run_until(arguments, stop, out).await
         })
 }
@@ -78,6 +79,8 @@ async fn run_until(
         timeout_offset: Duration::ZERO,
         history_limit: HISTORY,
         base: String::new(),
+        prefix: String::new(),
+        origin: None,
     };
     let app = App::new(
         ConfigHandle::load(None, vec![target])?,
