@@ -304,7 +304,10 @@ async fn static_targets_in_answers_are_bounded() {
     let one = "/targets/metrics?target=127.0.0.1:1";
     exporter.get(one).await.is(StatusCode::OK, "connect");
     drop(held);
-    exporter.get("/targets/metrics").await.is(StatusCode::OK, "");
+    exporter
+        .get("/targets/metrics")
+        .await
+        .is(StatusCode::OK, "");
 }
 
 #[tokio::test]
@@ -324,7 +327,10 @@ async fn modules_that_are_gone_leave_no_series() {
 #[tokio::test]
 async fn while_it_stops_it_is_healthy_and_not_ready() {
     let exporter = Exporter::new("");
-    exporter.get("/-/ready").await.is(StatusCode::OK, "is ready");
+    exporter
+        .get("/-/ready")
+        .await
+        .is(StatusCode::OK, "is ready");
     exporter.app.stop();
     let answer = exporter.get("/-/ready").await;
     answer.is(StatusCode::SERVICE_UNAVAILABLE, "is stopping");
