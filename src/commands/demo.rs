@@ -48,7 +48,11 @@ pub fn run(arguments: &DemoArgs, out: &mut (impl Write + Send)) -> anyhow::Resul
         .context("the runtime cannot be started")?
         .block_on(async {
             let mut signals = serve::Signals::new()?;
-            let stop = async { info!(signal = signals.next().await, "stopping") };
+            let stop = async {
+                // Not inside the macro, which evaluates nothing for a line that is not wanted.
+                let signal = signals.next().await;
+                info!(signal, "stopping");
+            };
             run_until(arguments, stop, out).await
         })
 }

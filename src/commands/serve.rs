@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::{log, systemd};
@@ -42,7 +43,9 @@ pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let twice = async {
-            info!(signal = signals.next().await, "stopping");
+            // Not inside the macro, which evaluates nothing for a line that is not wanted.
+            let signal = signals.next().await;
+            info!(signal, "stopping");
             drop(stop);
             signals.next().await
         };
@@ -136,13 +139,16 @@ async fn serve_until(
     let stop = async {
         stop.await;
         app.stop();
-        systemd::stopping();
+        systemd::stopping().await;
     };
     let drained = tokio::select! {
         drained = serve(listeners, router(Arc::clone(&app)), limits, stop) => drained,
         never = reload_on_demand(Arc::clone(&app), hangup, every) => match never {},
         never = systemd::watchdog() => match never {},
     };
+    if timeout(FINISH, app.settle()).await.is_err() {
+        warn!("stopped before every snapshot was written");
+    }
     match drained {
         Drained::All => info!("stopped"),
         Drained::TimeUp => warn!(
@@ -253,7 +259,6 @@ fn raise_file_limit() {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
-    use tokio::time::timeout;
 
     use super::*;
     use crate::cli::{Command, try_parse_from};

@@ -54,12 +54,13 @@ pub(super) async fn ready(facts: Facts) {
     tell_soon(move || tell(&[NotifyState::Ready, NotifyState::Status(&status(facts))])).await;
 }
 
-/// Tells that the service ends. Nothing is told after it.
-pub(super) fn stopping() {
-    drop(spawn_blocking(|| {
+/// Tells that the service ends.
+pub(super) async fn stopping() {
+    tell_soon(|| {
         let status = NotifyState::Status("Finishing what is in flight");
         tell(&[NotifyState::Stopping, status]);
-    }));
+    })
+    .await;
 }
 
 /// Tells how a reload goes on. Blocks for a moment.

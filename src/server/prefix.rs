@@ -64,7 +64,7 @@ fn without(prefix: &str, uri: &Uri) -> Option<Uri> {
     let rest = uri.path_and_query()?.as_str().strip_prefix(prefix)?;
     let rest = Some(rest).filter(|rest| rest.starts_with('/'))?;
     let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::from_maybe_shared(rest.to_owned()).ok()?);
+    parts.path_and_query = Some(PathAndQuery::try_from(rest).ok()?);
     Uri::from_parts(parts).ok()
 }
 

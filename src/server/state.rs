@@ -191,6 +191,13 @@ impl App {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
+    /// Waits until every snapshot that is to be kept is written.
+    pub async fn settle(&self) {
+        let all = u32::try_from(MAX_KEEPING).unwrap_or(u32::MAX);
+        // Fails only when the places are closed, which nobody does.
+        drop(self.keeping.acquire_many(all).await);
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }

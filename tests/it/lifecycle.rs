@@ -306,6 +306,24 @@ fn a_target_that_never_answers_holds_up_no_end() {
     assert_eq!(probe.join().unwrap(), "");
 }
 
+#[test]
+fn without_a_log_it_starts_and_ends_just_the_same() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let mut quiet = Program::start(
+        command()
+            .args(["--web.listen-address", &address.to_string()])
+            .args(["--log.level", "error"]),
+    );
+    let ready = || crate::http::try_ask(address, "GET", "/-/ready", &[]).ok();
+    until("an answer", ready).is(200, "ready");
+    assert!(!quiet.ended());
+    quiet.signal("TERM");
+    assert_eq!(quiet.wait().code(), Some(0));
+    assert_eq!(quiet.log(), "");
+}
+
 /// All addresses a program says it listens on, of which there must be so many.
 fn addresses(program: &Program, count: usize) -> Vec<SocketAddr> {
     until("all addresses", || {
