@@ -141,6 +141,14 @@ pub struct ServeArgs {
     )]
     pub web_listen_address: Vec<ListenAddress>,
 
+    /// Listen on the sockets of systemd (socket activation) in place of addresses
+    #[arg(
+        long = "web.systemd-socket",
+        env = "GOROUTINE_EXPORTER_WEB_SYSTEMD_SOCKET",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub web_systemd_socket: bool,
+
     /// URL under which users reach the exporter, for links in its pages
     #[arg(
         long = "web.external-url",
@@ -149,6 +157,16 @@ pub struct ServeArgs {
         value_parser = parse_external_url
     )]
     pub web_external_url: Option<Url>,
+
+    /// Prefix of every path the exporter serves; the path of --web.external-url unless given,
+    /// `/` behind a proxy that cuts it off
+    #[arg(
+        long = "web.route-prefix",
+        value_name = "PATH",
+        env = "GOROUTINE_EXPORTER_WEB_ROUTE_PREFIX",
+        value_parser = parse_route_prefix
+    )]
+    pub web_route_prefix: Option<String>,
 
     /// Allow POST /-/reload
     #[arg(
@@ -406,7 +424,25 @@ fn parse_external_url(text: &str) -> Result<Url, String> {
             "expected an http or https URL without user name, query and fragment".to_owned(),
         );
     }
+    // Two slashes at the start of a link would lead to another host.
+    if url.path().trim_end_matches('/').contains("//") {
+        return Err("expected a URL without empty parts in its path".to_owned());
+    }
     Ok(url)
+}
+
+/// A path with a slash at its start and none at its end; empty for `/`.
+fn parse_route_prefix(text: &str) -> Result<String, String> {
+    let inside = text.trim_matches('/');
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+    let good = |part: &str| !matches!(part, "" | "." | "..") && part.chars().all(plain);
+    match inside {
+        "" => Ok(String::new()),
+        _ if inside.split('/').all(good) => Ok(format!("/{inside}")),
+        _ => {
+            Err("expected a path such as /goroutines, of letters, digits, -, ., _ and ~".to_owned())
+        }
+    }
 }
 
 #[cfg(test)]

@@ -193,11 +193,21 @@ impl SelfMetrics {
     /// Makes the series of these modules visible at zero, so that the first failure is a rise.
     pub fn expect_modules<'a>(&self, modules: impl IntoIterator<Item = &'a str>) {
         for module in modules {
-            let reasons = FailureReason::ALL.iter().map(|reason| reason.as_str());
-            for result in reasons.chain([SUCCESS, CANCELED, BUSY]) {
+            for result in results() {
                 self.probes.with_label_values(&[module, result]);
             }
             self.duration_of(module);
+        }
+    }
+
+    /// Drops the series of modules that are configured no more: each reload could bring names of its own.
+    pub fn forget_modules<'a>(&self, modules: impl IntoIterator<Item = &'a str>) {
+        for module in modules {
+            // Both fail only for series that are not there.
+            for result in results() {
+                drop(self.probes.remove_label_values(&[module, result]));
+            }
+            drop(self.probe_duration.remove_label_values(&[module]));
         }
     }
 
@@ -363,6 +373,12 @@ impl From<prometheus::Error> for SelfMetricsError {
             problem: error.to_string(),
         }
     }
+}
+
+/// What a probe can come to.
+fn results() -> impl Iterator<Item = &'static str> {
+    let reasons = FailureReason::ALL.iter().map(|reason| reason.as_str());
+    reasons.chain([SUCCESS, CANCELED, BUSY])
 }
 
 fn opts(metric: Metric) -> Opts {

@@ -184,6 +184,27 @@ fn what_cannot_be_used_is_refused() {
 }
 
 #[test]
+fn prefixes_are_plain_paths() {
+    let check = |text: &str, expected: Option<&str>| {
+        let found = parse_route_prefix(text);
+        assert_eq!(found.ok().as_deref(), expected, "{text}");
+    };
+    check("/", Some(""));
+    check("", Some(""));
+    check("/ge", Some("/ge"));
+    check("ge/", Some("/ge"));
+    check("//a-b/c_d.e~f//", Some("/a-b/c_d.e~f"));
+    for bad in [
+        "/a//b", "/../x", "/./x", "/a b", "/a%20b", "/a?b", "/a#b", "/\u{e4}", "/a\"b",
+    ] {
+        check(bad, None);
+    }
+    assert!(parse_external_url("https://a.example/x//y").is_err());
+    assert!(parse_external_url("https://a.example//evil").is_err());
+    parse_external_url("https://a.example/x/").unwrap();
+}
+
+#[test]
 fn offsets_are_seconds_or_durations() {
     let check = |text: &str, millis: Option<u64>| {
         assert_eq!(
@@ -228,7 +249,7 @@ fn every_flag_of_serve_is_in_the_environment_too() {
         );
         flags += 1;
     }
-    assert_eq!(flags, 16);
+    assert_eq!(flags, 18);
 }
 
 #[test]

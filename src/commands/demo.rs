@@ -47,7 +47,12 @@ pub fn run(arguments: &DemoArgs, out: &mut (impl Write + Send)) -> anyhow::Resul
     runtime
         .context("the runtime cannot be started")?
         .block_on(async {
-            let stop = serve::signalled()?;
+            let mut signals = serve::Signals::new()?;
+            let stop = async {
+                // Not inside the macro, which evaluates nothing for a line that is not wanted.
+                let signal = signals.next().await;
+                info!(signal, "stopping");
+            };
             run_until(arguments, stop, out).await
         })
 }
@@ -78,6 +83,8 @@ async fn run_until(
         timeout_offset: Duration::ZERO,
         history_limit: HISTORY,
         base: String::new(),
+        prefix: String::new(),
+        origin: None,
     };
     let app = App::new(
         ConfigHandle::load(None, vec![target])?,

@@ -8,4 +8,5 @@ pub mod inspect;
 pub mod log;
 mod look;
 pub mod serve;
+mod systemd;
 mod terminal;

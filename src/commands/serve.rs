@@ -8,33 +8,59 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::log;
+use super::{log, systemd};
 use crate::cli::{ListenAddress, ServeArgs};
 use crate::config::{ConfigHandle, Overrides};
 use crate::server::listen::{DRAIN, Drained, IDLE, ListenLimits, serve};
 use crate::server::{App, ServeOptions, router};
 use crate::target::Target;
 
-/// Runs the exporter until SIGTERM or SIGINT.
+/// How long work that was begun outside of requests, such as a snapshot being written, gets to finish at the end.
+const FINISH: Duration = Duration::from_secs(5);
+
+/// Runs the exporter until SIGTERM or SIGINT, and what is in flight then to its end; until a second one at the longest.
 ///
 /// # Errors
-/// When it cannot start: a configuration that is wrong, an address that is taken.
+/// When it cannot start: a configuration that is wrong, an address that is taken. When a second signal ended it.
 pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
     log::start(arguments.log);
     raise_file_limit();
+    let sockets = arguments.web_systemd_socket.then(systemd::sockets);
+    let sockets = sockets.transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build();
-    runtime
-        .context("the runtime cannot be started")?
-        .block_on(async {
-            let stop = signalled()?;
-            let hangup = signal(SignalKind::hangup())?;
-            serve_until(arguments, hangup, stop).await
-        })
+        .build()
+        .context("the runtime cannot be started")?;
+    let (ended, finish) = runtime.block_on(async {
+        let (mut signals, hangup) = match (Signals::new(), signal(SignalKind::hangup())) {
+            (Ok(signals), Ok(hangup)) => (signals, hangup),
+            (Err(error), _) | (_, Err(error)) => return (Err(error.into()), FINISH),
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let twice = async {
+            // Not inside the macro, which evaluates nothing for a line that is not wanted.
+            let signal = signals.next().await;
+            info!(signal, "stopping");
+            drop(stop);
+            signals.next().await
+        };
+        let stopped = async { drop(stopped.await) };
+        tokio::select! {
+            ended = serve_until(arguments, sockets, hangup, stopped) => (ended, FINISH),
+            signal = twice => {
+                let error = anyhow!("a second signal, {signal}, ended it before every request was answered");
+                (Err(error), Duration::ZERO)
+            }
+        }
+    });
+    // Dropping the runtime would wait for ever for a disk or a lookup that hangs.
+    runtime.shutdown_timeout(finish);
+    ended
 }
 
 /// Whether nobody from outside this machine can reach the listeners: only then is loopback open to whoever asks.
@@ -46,25 +72,44 @@ pub(super) fn all_loopback(listeners: &[TcpListener]) -> std::io::Result<bool> {
     Ok(all)
 }
 
-/// Ends when the process is told to: SIGTERM or SIGINT.
-pub(super) fn signalled() -> std::io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+/// The signals that tell the process to end: SIGTERM and SIGINT.
+#[derive(Debug)]
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one, and tells its name.
+    pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
-            _ = terminate.recv() => info!(signal = "SIGTERM", "stopping"),
-            _ = interrupt.recv() => info!(signal = "SIGINT", "stopping"),
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
         }
-    })
+    }
 }
 
 /// Listens, then answers until `stop` ends and the requests in flight are answered.
 async fn serve_until(
     arguments: &ServeArgs,
+    sockets: Option<Vec<std::net::TcpListener>>,
     hangup: Signal,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let listeners = listen(&arguments.web_listen_address).await?;
+    let listeners = match sockets {
+        Some(sockets) => sockets
+            .into_iter()
+            .map(TcpListener::from_std)
+            .collect::<Result<_, _>>()?,
+        None => listen(&arguments.web_listen_address).await?,
+    };
     let addresses: Vec<SocketAddr> = listeners
         .iter()
         .map(TcpListener::local_addr)
@@ -75,10 +120,11 @@ async fn serve_until(
     };
     let handle = ConfigHandle::load(arguments.config_file.clone(), overrides)?;
     let options = options(arguments, all_loopback(&listeners)?);
+    let prefix = options.prefix.clone();
     let app = App::new(handle, options, SystemTime::now())?;
     info!(version = env!("CARGO_PKG_VERSION"), "starting");
     for address in addresses {
-        info!(%address, url = %format_args!("http://{address}"), "listening");
+        info!(%address, url = %format_args!("http://{address}{prefix}"), "listening");
     }
     let every = arguments
         .config_enable_auto_reload
@@ -88,10 +134,21 @@ async fn serve_until(
         idle: IDLE,
         drain: DRAIN,
     };
+    systemd::ready(app.facts(true)).await;
+    app.on_reload(systemd::reload_step);
+    let stop = async {
+        stop.await;
+        app.stop();
+        systemd::stopping().await;
+    };
     let drained = tokio::select! {
         drained = serve(listeners, router(Arc::clone(&app)), limits, stop) => drained,
-        never = reload_on_demand(app, hangup, every) => match never {},
+        never = reload_on_demand(Arc::clone(&app), hangup, every) => match never {},
+        never = systemd::watchdog() => match never {},
     };
+    if timeout(FINISH, app.settle()).await.is_err() {
+        warn!("stopped before every snapshot was written");
+    }
     match drained {
         Drained::All => info!("stopped"),
         Drained::TimeUp => warn!(
@@ -117,23 +174,24 @@ async fn reload_on_demand(
                 None => std::future::pending().await,
             }
         };
-        let app = Arc::clone(&app);
-        // Reading files blocks; a reload that was begun is finished in any case.
-        let reloading = tokio::select! {
-            _ = hangup.recv() => spawn_blocking(move || app.reload()),
-            () = tick => spawn_blocking(move || app.reload_if_changed()),
-        };
-        if let Err(problem) = reloading.await {
-            warn!(%problem, "reloading the configuration failed inside the exporter");
+        tokio::select! {
+            _ = hangup.recv() => drop(app.ask_reload().await),
+            () = tick => {
+                let app = Arc::clone(&app);
+                // Reading files blocks; a reload that was begun is finished in any case.
+                let reloading = spawn_blocking(move || app.reload_if_changed());
+                if let Err(problem) = reloading.await {
+                    warn!(%problem, "reloading the configuration failed inside the exporter");
+                }
+            }
         }
     }
 }
 
 fn options(arguments: &ServeArgs, listens_on_loopback: bool) -> ServeOptions {
-    let base = arguments
-        .web_external_url
-        .as_ref()
-        .map(|url| format!("{}/", url.path().trim_end_matches('/')));
+    let external = arguments.web_external_url.as_ref();
+    let path = external.map(|url| url.path().trim_end_matches('/').to_owned());
+    let prefix = arguments.web_route_prefix.clone().or_else(|| path.clone());
     ServeOptions {
         enable_lifecycle: arguments.web_enable_lifecycle,
         allow_any_target: arguments.web_allow_any_target,
@@ -141,7 +199,9 @@ fn options(arguments: &ServeArgs, listens_on_loopback: bool) -> ServeOptions {
         max_requests: arguments.web_max_requests.into(),
         timeout_offset: arguments.timeout_offset,
         history_limit: arguments.history_limit.into(),
-        base: base.unwrap_or_default(),
+        base: path.map_or_else(String::new, |path| format!("{path}/")),
+        prefix: prefix.unwrap_or_default(),
+        origin: external.map(|url| url.origin().ascii_serialization()),
     }
 }
 
@@ -199,8 +259,6 @@ fn raise_file_limit() {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
-    use tokio::sync::oneshot;
-    use tokio::time::timeout;
 
     use super::*;
     use crate::cli::{Command, try_parse_from};
@@ -253,6 +311,26 @@ mod tests {
             options("--web.external-url https://a.example/ge/").base,
             "/ge/"
         );
+        let paths = |line: &str| {
+            let options = options(line);
+            (options.base, options.prefix)
+        };
+        let check = |line: &str, base: &str, prefix: &str| {
+            assert_eq!(paths(line), (base.to_owned(), prefix.to_owned()), "{line}");
+        };
+        check("", "", "");
+        check("--web.route-prefix /", "", "");
+        check("--web.route-prefix ge", "", "/ge");
+        check("--web.route-prefix /ge/x/", "", "/ge/x");
+        check("--web.external-url https://a.example", "/", "");
+        check("--web.external-url https://a.example/ge/", "/ge/", "/ge");
+        check(
+            "--web.external-url https://a.example/ge --web.route-prefix=/",
+            "/ge/",
+            "",
+        );
+        let origin = options("--web.external-url https://A.example:443/ge").origin;
+        assert_eq!(origin.as_deref(), Some("https://a.example"));
         assert!(options("--web.enable-lifecycle").enable_lifecycle);
         let error = targets(&["a:1".to_owned(), "b".to_owned()])
             .unwrap_err()
@@ -274,7 +352,7 @@ mod tests {
         let hangup = signal(SignalKind::hangup()).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(async move {
-            serve_until(&arguments, hangup, async move { drop(stopped.await) }).await
+            serve_until(&arguments, None, hangup, async move { drop(stopped.await) }).await
         });
         let deadline = tokio::time::Instant::now() + SOON;
         let mut stream = loop {

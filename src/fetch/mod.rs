@@ -21,7 +21,9 @@ mod spec;
 mod tls;
 mod trace;
 
+use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Response, StatusCode};
@@ -49,10 +51,19 @@ const MAX_REDIRECTS: u8 = 5;
 /// Fetches the profiles of every target of one module.
 #[derive(Debug)]
 pub struct Fetcher {
+    made_of: MadeOf,
     clients: Clients,
     credentials: Credentials,
     proxy: Option<Proxy>,
     follow_redirects: bool,
+}
+
+/// What a fetcher was made of. Secrets of requests are not in it: they are read for each.
+#[derive(PartialEq, Eq)]
+struct MadeOf {
+    spec: FetchSpec,
+    /// With the content of its files.
+    tls: TlsSpec,
 }
 
 /// One profile to fetch.
@@ -81,11 +92,33 @@ impl Fetcher {
     /// # Errors
     /// When a file cannot be read, or a setting cannot be honoured.
     pub fn new(spec: &FetchSpec) -> Result<Self, FetchBuildError> {
+        Self::made_of(MadeOf::read(spec)?)
+    }
+
+    /// The fetcher that `spec` asks for: this one, with its open connections, when neither `spec` nor what the TLS files
+    /// hold is other than what it was made of.
+    ///
+    /// Where a connection may lead is no reason for a new one: the policy is asked about each request, on an open
+    /// connection too.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn renewed(self: &Arc<Self>, spec: &FetchSpec) -> Result<Arc<Self>, FetchBuildError> {
+        let wanted = MadeOf::read(spec)?;
+        if self.made_of == wanted {
+            return Ok(Arc::clone(self));
+        }
+        Self::made_of(wanted).map(Arc::new)
+    }
+
+    fn made_of(made_of: MadeOf) -> Result<Self, FetchBuildError> {
+        let MadeOf { spec, tls } = &made_of;
         Ok(Self {
-            clients: Clients::new(spec, tls::client_config(&spec.tls, spec.http2)?)?,
+            clients: Clients::new(spec, tls::client_config(tls, spec.http2)?)?,
             credentials: Credentials::new(spec)?,
             proxy: spec.proxy.as_ref().map(Proxy::new).transpose()?,
             follow_redirects: spec.follow_redirects,
+            made_of,
         })
     }
 
@@ -224,6 +257,22 @@ impl Fetcher {
             hop.confirm(remote, &permitted)?;
         }
         Ok(response)
+    }
+}
+
+/// The URL of a proxy can hold a password.
+impl fmt::Debug for MadeOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MadeOf").finish_non_exhaustive()
+    }
+}
+
+impl MadeOf {
+    fn read(spec: &FetchSpec) -> Result<Self, FetchBuildError> {
+        Ok(Self {
+            tls: tls::read_files(&spec.tls)?,
+            spec: spec.clone(),
+        })
     }
 }
 

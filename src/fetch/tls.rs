@@ -14,10 +14,11 @@ use rustls::{
     ClientConfig, DigitallySignedStruct, Error, NamedGroup, RootCertStore, SignatureScheme,
 };
 
-use super::error::FetchBuildError;
+use super::error::{FetchBuildError, SecretFault};
 use super::secret_file::{read_pem, reveal};
 use super::spec::{Identity, Pem, TlsSpec, TlsVersion};
 use super::trace::tls_begins;
+use crate::secret::Secret;
 
 /// Sessions kept for resumption by one module; beyond it the oldest go. One per target would be too many.
 const SESSIONS: usize = 256;
@@ -135,10 +136,28 @@ fn client_identity(
     Ok((chain, key))
 }
 
-fn text(pem: &Pem) -> Result<String, FetchBuildError> {
-    Ok(match pem {
-        Pem::Inline(text) => text.clone(),
-        Pem::File(path) => read_pem(path)?,
+fn text(pem: &Pem) -> Result<String, SecretFault> {
+    match pem {
+        Pem::Inline(text) => Ok(text.clone()),
+        Pem::File(path) => read_pem(path),
+    }
+}
+
+/// The same settings with the content of every file in its place: what they amount to now.
+pub(super) fn read_files(spec: &TlsSpec) -> Result<TlsSpec, SecretFault> {
+    let pem = |pem: &Pem| text(pem).map(Pem::Inline);
+    // Whose certificate goes unverified needs no authorities, not even readable ones.
+    let ca = spec.ca.as_ref().filter(|_| !spec.insecure_skip_verify);
+    let identity = spec.identity.as_ref().map(|identity| {
+        Ok(Identity {
+            cert: pem(&identity.cert)?,
+            key: Secret::Inline(reveal(&identity.key)?),
+        })
+    });
+    Ok(TlsSpec {
+        ca: ca.map(pem).transpose()?,
+        identity: identity.transpose()?,
+        ..spec.clone()
     })
 }
 

@@ -11,7 +11,8 @@ use super::answer;
 use super::evidence;
 use super::origin::refuse_cross_site;
 use super::pages::Links;
-use super::pages::landing::{Landing, MAX_SNAPSHOTS, StaticRow, not_found};
+use super::pages::landing::{Landing, MAX_SNAPSHOTS, MAX_STATIC, StaticRow, not_found};
+use super::reloads::ReloadError;
 use super::state::App;
 use crate::config::ModuleName;
 use crate::snapshots::Store;
@@ -42,8 +43,14 @@ pub(super) async fn healthy() -> Response {
     answer::text(StatusCode::OK, "goroutine_exporter is healthy.")
 }
 
-/// `/-/ready`: a configuration is in force from before the first connection on.
-pub(super) async fn ready() -> Response {
+/// `/-/ready`: a configuration is in force from before the first connection on, until the end is asked for.
+pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
+    if app.is_stopping() {
+        return answer::text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "goroutine_exporter is stopping.",
+        );
+    }
     answer::text(StatusCode::OK, "goroutine_exporter is ready.")
 }
 
@@ -53,31 +60,30 @@ pub(super) async fn reload(State(app): State<Arc<App>>, headers: HeaderMap, uri:
         let sentence = "reloading over HTTP is off; start the exporter with --web.enable-lifecycle, or send it SIGHUP";
         return answer::text(StatusCode::FORBIDDEN, sentence);
     }
-    if let Some(refusal) = refuse_cross_site(&headers, &uri) {
+    if let Some(refusal) = refuse_cross_site(&headers, &uri, app.options.origin.as_deref()) {
         return refusal;
     }
-    // A reload that was begun is finished whoever hangs up, so it is not bound to this request.
-    match tokio::task::spawn_blocking(move || app.reload()).await {
-        Ok(Ok(())) => answer::text(StatusCode::OK, "configuration reloaded"),
-        Ok(Err(error)) => answer::text(
+    match &*app.ask_reload().await {
+        Ok(()) => answer::text(StatusCode::OK, "configuration reloaded"),
+        Err(error @ ReloadError::Start(_)) => answer::text(
             StatusCode::INTERNAL_SERVER_ERROR,
             &format!("configuration not reloaded, the old one stays in force: {error}"),
         ),
-        Err(error) => answer::internal(&error),
+        Err(error @ ReloadError::BrokeOff { .. }) => answer::internal(error),
     }
 }
 
 /// `/`.
 pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
     let live = app.live();
-    let names: Vec<String> = live
-        .config
-        .targets()
+    let all = live.config.targets();
+    let shown = all.get(..MAX_STATIC).unwrap_or(all);
+    let names: Vec<String> = shown
         .iter()
         .map(|target| target.target.to_string())
         .collect();
     let last = app.history.latest(names.iter().map(String::as_str));
-    let rows = live.config.targets().iter().zip(&names).zip(last);
+    let rows = shown.iter().zip(&names).zip(last);
     let newest = |store: &Arc<Store>| {
         let mut entries = store.list();
         entries.truncate(MAX_SNAPSHOTS);
@@ -99,6 +105,7 @@ pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
                 last,
             })
             .collect(),
+        more_targets: all.len() - shown.len(),
         recent: app.history.entries(),
         snapshots: live.store.as_ref().map(newest),
         now: SystemTime::now(),

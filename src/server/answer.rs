@@ -72,10 +72,21 @@ pub(super) fn see_other(location: &str) -> Response {
 
 /// The exporter has as much to do as it may have.
 pub(super) fn busy() -> Response {
-    let mut response = text(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "too many probes are running; --web.max-requests and probes.total bound them",
-    );
+    unavailable("too many probes are running; --web.max-requests and probes.total bound them")
+}
+
+/// As many answers are in the making as may be.
+pub(super) fn crowded() -> Response {
+    unavailable("too many requests are being answered")
+}
+
+/// Static targets in answers are as many as may be.
+pub(super) fn all_targets() -> Response {
+    unavailable("too many static targets are being answered for")
+}
+
+fn unavailable(sentence: &str) -> Response {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, sentence);
     response
         .headers_mut()
         .insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -6,13 +6,17 @@
 
 mod admin;
 mod answer;
+mod crowd;
 mod encoding;
 mod evidence;
 mod flights;
 pub mod listen;
 mod origin;
 mod pages;
+mod prefix;
 mod probe;
+mod quiet;
+mod reloads;
 mod request;
 mod run;
 mod snapshots;
@@ -26,14 +30,16 @@ mod tests;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{get, post};
 
-pub use state::{App, ServeOptions, StartError};
+pub use reloads::{ReloadError, Reloaded};
+pub use state::{App, Facts, ReloadStep, ServeOptions, StartError};
 
 /// The routes.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let prefix = app.options.prefix.clone();
+    let routes = Router::new()
         .route("/", get(admin::landing))
         .route("/probe", get(probe::handle))
         .route("/metrics", get(admin::metrics))
@@ -52,6 +58,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/-/reload", post(admin::reload))
         .fallback(admin::unknown)
         .method_not_allowed_fallback(admin::wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&app), crowd::bound))
         .layer(map_response(answer::harden))
-        .with_state(app)
+        .with_state(app);
+    prefix::under(&prefix, routes)
 }

@@ -7,9 +7,14 @@ use axum::response::Response;
 
 use super::answer;
 
-/// The answer to a request that comes from a page of another site; `None` when it may go on.
-pub(super) fn refuse_cross_site(headers: &HeaderMap, uri: &Uri) -> Option<Response> {
-    is_cross_site(headers, uri).then(|| {
+/// The answer to a request that comes from a page of another site; `None` when it may go on. `own` is the origin by which
+/// users reach the exporter, where it is known.
+pub(super) fn refuse_cross_site(
+    headers: &HeaderMap,
+    uri: &Uri,
+    own: Option<&str>,
+) -> Option<Response> {
+    is_cross_site(headers, uri, own).then(|| {
         let sentence = "this request was sent by a page of another site, and is refused";
         answer::text(StatusCode::FORBIDDEN, sentence)
     })
@@ -19,7 +24,7 @@ pub(super) fn refuse_cross_site(headers: &HeaderMap, uri: &Uri) -> Option<Respon
 /// as over plain HTTP, in `Origin`. What is no browser says neither.
 ///
 /// Source: W3C Fetch Metadata; Go's `net/http.CrossOriginProtection` decides alike.
-fn is_cross_site(headers: &HeaderMap, uri: &Uri) -> bool {
+fn is_cross_site(headers: &HeaderMap, uri: &Uri, own: Option<&str>) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
         return site != "same-origin" && site != "none";
     }
@@ -29,6 +34,9 @@ fn is_cross_site(headers: &HeaderMap, uri: &Uri) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| uri.authority().map(axum::http::uri::Authority::as_str));
     let origin = origin.to_str().ok();
+    if own.is_some_and(|own| origin.is_some_and(|origin| origin.eq_ignore_ascii_case(own))) {
+        return false;
+    }
     let origin = origin.and_then(|origin| origin.split_once("://"));
     match (origin, host) {
         (Some((_, origin)), Some(host)) => !origin.eq_ignore_ascii_case(host),
@@ -49,7 +57,7 @@ mod tests {
                 map.insert(*name, value.parse().unwrap());
             }
             let uri = Uri::from_static("/-/reload");
-            assert_eq!(is_cross_site(&map, &uri), cross_site, "{headers:?}");
+            assert_eq!(is_cross_site(&map, &uri, None), cross_site, "{headers:?}");
         };
         check(&[], false);
         check(&[("host", "a:1")], false);
@@ -84,6 +92,27 @@ mod tests {
         let absolute = Uri::from_static("http://a:1/-/reload");
         let mut map = HeaderMap::new();
         map.insert("origin", "http://a:1".parse().unwrap());
-        assert!(!is_cross_site(&map, &absolute));
+        assert!(!is_cross_site(&map, &absolute, None));
+    }
+
+    #[test]
+    fn behind_a_proxy_the_name_users_know_is_ours_too() {
+        let check = |origin: &str, cross_site: bool| {
+            let mut map = HeaderMap::new();
+            map.insert("origin", origin.parse().unwrap());
+            map.insert("host", "10.0.0.1:16060".parse().unwrap());
+            let own = Some("https://a.example");
+            let uri = Uri::from_static("/-/reload");
+            assert_eq!(is_cross_site(&map, &uri, own), cross_site, "{origin}");
+            map.insert("sec-fetch-site", "cross-site".parse().unwrap());
+            assert!(is_cross_site(&map, &uri, own), "{origin}");
+        };
+        check("https://a.example", false);
+        check("https://A.example", false);
+        check("http://10.0.0.1:16060", false);
+        check("http://a.example", true);
+        check("https://a.example:8443", true);
+        check("https://a.example.evil", true);
+        check("null", true);
     }
 }

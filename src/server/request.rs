@@ -15,6 +15,9 @@ pub(super) const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
 /// Characters of a requested name that are repeated in an answer, at most.
 const ECHO_CHARS: usize = 80;
 
+/// Modules of one request, at most: more than there are profiles to unite.
+const MAX_MODULES: usize = 16;
+
 /// A probe, as asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ProbeRequest {
@@ -50,6 +53,8 @@ pub(super) enum RequestError {
         "the modules {one} and {other} cannot be probed together, since they differ in more than their profiles"
     )]
     Disagree { one: String, other: String },
+    #[error("at most {MAX_MODULES} modules can be probed together")]
+    TooManyModules,
     #[error("the header X-Prometheus-Scrape-Timeout-Seconds must hold a number of seconds above 0")]
     Timeout,
     #[error("a request for a probe must not have a body")]
@@ -94,6 +99,9 @@ impl ModuleSet {
                 return Err(RequestError::UnknownModule { name: echo(name) });
             };
             modules.insert(name.as_str(), module);
+            if modules.len() > MAX_MODULES {
+                return Err(RequestError::TooManyModules);
+            }
         }
         if modules.is_empty() {
             let module = config.module(DEFAULT_MODULE);
@@ -229,6 +237,18 @@ mod tests {
         check("target=h:1&module=a,nope", r#"no module "nope""#);
         check("target=h:1&module=a,c", "a and c cannot");
         check("target=h:1&module=d,b", "b and d cannot");
+        let names = |count| (0..count).map(|n| format!("m{n}")).collect::<Vec<_>>();
+        let many: String = names(17)
+            .iter()
+            .map(|name| format!("  {name}: {{}}\n"))
+            .collect();
+        let many = Config::from_yaml(&format!("modules:\n{many}")).unwrap();
+        let ask = |count| {
+            let query = format!("target=h:1&module={}", names(count).join(","));
+            ProbeRequest::parse(&query, &many)
+        };
+        ask(16).unwrap();
+        assert_eq!(ask(17).unwrap_err(), RequestError::TooManyModules);
         let long = format!("target=h:1&module={}%0a", "x".repeat(500));
         let error = ProbeRequest::parse(&long, &config).unwrap_err().to_string();
         assert!(error.len() < 200 && !error.contains('\n'), "{error}");

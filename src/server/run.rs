@@ -10,6 +10,7 @@ use tracing::{debug, info, warn};
 
 use super::evidence;
 use super::flights::{FlightKey, Patience};
+use super::quiet::Quiet;
 use super::request::ModuleSet;
 use super::state::{App, Live};
 use crate::probe::{Place, ProbeJob, ProbeOutcome, late, probe};
@@ -123,7 +124,7 @@ impl Asked {
             path: module.path.clone(),
         };
         let state = app.tracker.state(key, Instant::now());
-        log(&outcome, &state);
+        log(&outcome, &state, &app.quiet);
         evidence::consider(self, &outcome, &state);
         if let Ok(report) = &mut outcome.result
             && !self.keep_body
@@ -136,8 +137,8 @@ impl Asked {
 }
 
 /// A target that starts to fail, fails otherwise or works again is worth a line; that it still fails is not, as
-/// a fleet that is down would fill the log with it.
-fn log(outcome: &ProbeOutcome, state: &Mutex<TargetState>) {
+/// a fleet that is down would fill the log with it. Nor are more lines than [`Quiet`] gives, as strangers may name targets.
+fn log(outcome: &ProbeOutcome, state: &Mutex<TargetState>, quiet: &Quiet) {
     let failure = outcome.failure();
     let before = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,8 +153,15 @@ fn log(outcome: &ProbeOutcome, state: &Mutex<TargetState>) {
         ..
     } = outcome;
     let duration_seconds = duration.as_secs_f64();
+    let line = || {
+        let left_out = quiet.line(Instant::now())?;
+        if left_out > 0 {
+            warn!(lines = left_out, "lines about targets were left out");
+        }
+        Some(())
+    };
     let Some(reason) = failure else {
-        if before.is_some() {
+        if before.is_some() && line().is_some() {
             info!(%target, %module, duration_seconds, "probe succeeds again");
         } else {
             debug!(%target, %module, duration_seconds, "probe succeeded");
@@ -164,8 +172,8 @@ fn log(outcome: &ProbeOutcome, state: &Mutex<TargetState>) {
         Ok(_) => "the profile was cut short or damaged".to_owned(),
         Err(error) => error.to_string(),
     };
-    if before == failure {
-        debug!(%target, %module, %reason, %problem, duration_seconds, "probe still fails");
+    if before == failure || line().is_none() {
+        debug!(%target, %module, %reason, %problem, duration_seconds, "probe fails");
     } else {
         warn!(%target, %module, %reason, %problem, duration_seconds, "probe failed");
     }

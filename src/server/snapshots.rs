@@ -76,6 +76,10 @@ pub(super) async fn list(State(app): State<Arc<App>>, headers: HeaderMap, uri: U
             _ => off(),
         };
     };
+    // The list can be long; as many may be in the making as probes.
+    let Ok(_request) = app.requests.try_acquire() else {
+        return answer::busy();
+    };
     let mut entries = store.list();
     let target = parameter(query, "target");
     // An empty field of the form asks for all of them.
@@ -297,7 +301,7 @@ fn refuse_change(options: &ServeOptions, headers: &HeaderMap, uri: &Uri) -> Opti
         let sentence = "taking and deleting snapshots over HTTP is off; start the exporter with --web.enable-lifecycle";
         return Some(answer::text(StatusCode::FORBIDDEN, sentence));
     }
-    refuse_cross_site(headers, uri)
+    refuse_cross_site(headers, uri, options.origin.as_deref())
 }
 
 /// The snapshot of this id, if there is one.
@@ -331,12 +335,8 @@ fn created(options: &ServeOptions, id: &SnapshotId, entry: Option<&Entry>, form:
         Some(entry) => (StatusCode::CREATED, Json(fact(entry))).into_response(),
         None => answer::text(StatusCode::CREATED, id.as_str()),
     };
-    let base = if options.base.is_empty() {
-        "/"
-    } else {
-        &options.base
-    };
-    if let Ok(location) = HeaderValue::from_str(&format!("{base}snapshots/{id}")) {
+    let links = Links::new(&options.base, 0);
+    if let Ok(location) = HeaderValue::from_str(&links.snapshot(id.as_str())) {
         response.headers_mut().insert(LOCATION, location);
     }
     response

@@ -1,15 +1,20 @@
 //! What all requests share: the configuration in force with what was built from it, and what outlives it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
+use super::crowd::MAX_ANSWERS;
 use super::evidence::MAX_KEEPING;
 use super::flights::Flights;
+use super::quiet::Quiet;
+use super::reloads::{Reloaded, Reloads};
+use super::targets::MAX_SWEPT;
 use crate::config::{Config, ConfigError, ConfigHandle, ModuleName, ProbeLimits};
 use crate::fetch::{FetchBuildError, Fetcher};
 use crate::history::History;
@@ -37,6 +42,11 @@ pub struct ServeOptions {
     pub history_limit: usize,
     /// The path under which users reach the exporter, with a slash at its end; empty when they reach it directly.
     pub base: String,
+    /// The path every route is under, with a slash at its start and none at its end; empty for none.
+    pub prefix: String,
+    /// The origin of the URL by which users reach the exporter, such as `https://monitoring.example`, where it is known: a
+    /// proxy may not pass on the name they use.
+    pub origin: Option<String>,
 }
 
 /// The exporter, apart from its sockets.
@@ -48,6 +58,12 @@ pub struct App {
     pub(super) tracker: Tracker,
     pub(super) requests: Arc<Semaphore>,
     pub(super) flights: Flights,
+    /// Places of answers.
+    pub(super) answers: Arc<Semaphore>,
+    /// Places of static targets in answers.
+    pub(super) swept: Semaphore,
+    /// Lines about targets.
+    pub(super) quiet: Quiet,
     /// Places to keep profiles.
     pub(super) keeping: Arc<Semaphore>,
     /// When it was last looked for snapshots that have become too old.
@@ -56,6 +72,29 @@ pub struct App {
     live: ArcSwap<Live>,
     /// Held while a configuration is put in force: one at a time.
     reloading: Mutex<()>,
+    reloads: Reloads,
+    on_reload: OnceLock<fn(ReloadStep)>,
+    stopping: AtomicBool,
+}
+
+/// How a reload goes on, for whoever must tell others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadStep {
+    /// It begins; the configuration in force is the old one.
+    Begins,
+    /// It has ended, well or not.
+    Ended(Facts),
+}
+
+/// What the configuration in force amounts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Static targets.
+    pub targets: usize,
+    /// Modules.
+    pub modules: usize,
+    /// Whether the last attempt to put one in force succeeded.
+    pub current: bool,
 }
 
 /// A configuration and everything built from it. A request takes one and keeps it to its end.
@@ -68,7 +107,7 @@ pub(super) struct Live {
     pub(super) gate: Arc<Gate>,
     /// Where snapshots are kept, where they are.
     pub(super) store: Option<Arc<Store>>,
-    fetchers: BTreeMap<ModuleName, Fetcher>,
+    fetchers: BTreeMap<ModuleName, Arc<Fetcher>>,
 }
 
 /// Why a configuration cannot be put in force.
@@ -115,6 +154,9 @@ impl App {
                 options.max_requests.clamp(1, Semaphore::MAX_PERMITS),
             )),
             flights: Flights::default(),
+            answers: Arc::new(Semaphore::new(MAX_ANSWERS)),
+            swept: Semaphore::new(MAX_SWEPT),
+            quiet: Quiet::new(Instant::now()),
             keeping: Arc::new(Semaphore::new(MAX_KEEPING)),
             tidied: Mutex::new(None),
             metrics: Arc::new(metrics),
@@ -122,7 +164,48 @@ impl App {
             handle,
             options,
             reloading: Mutex::new(()),
+            reloads: Reloads::default(),
+            on_reload: OnceLock::new(),
+            stopping: AtomicBool::new(false),
         }))
+    }
+
+    /// Has `told` called as reloads go on, in the thread that reloads. The first who asks for it is told.
+    pub fn on_reload(&self, told: fn(ReloadStep)) {
+        self.on_reload.get_or_init(|| told);
+    }
+
+    /// What the configuration in force amounts to, after an attempt that succeeded or did not.
+    #[must_use]
+    pub fn facts(&self, current: bool) -> Facts {
+        let live = self.live();
+        Facts {
+            targets: live.config.targets().len(),
+            modules: live.config.modules().len(),
+            current,
+        }
+    }
+
+    /// From now on `/-/ready` says that the exporter stops.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until every snapshot that is to be kept is written.
+    pub async fn settle(&self) {
+        let all = u32::try_from(MAX_KEEPING).unwrap_or(u32::MAX);
+        // Fails only when the places are closed, which nobody does.
+        drop(self.keeping.acquire_many(all).await);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// [`App::reload`] on a thread of its own, in turn with others: of many who ask while one runs, one reload serves all.
+    pub async fn ask_reload(self: &Arc<Self>) -> Reloaded {
+        let app = Arc::clone(self);
+        self.reloads.ask(move || app.reload()).await
     }
 
     /// Reads the configuration again and puts it in force, or keeps the old one and says why. Reads files, so
@@ -135,6 +218,7 @@ impl App {
             .reloading
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        self.tell(ReloadStep::Begins);
         let reloaded = self
             .handle
             .reload()
@@ -155,7 +239,17 @@ impl App {
             .handle
             .reload_if_changed()
             .map_err(|error| StartError::Config(Box::new(error)));
+        if matches!(reloaded, Ok(None)) {
+            return Ok(());
+        }
+        self.tell(ReloadStep::Begins);
         self.put_in_force(reloaded)
+    }
+
+    fn tell(&self, step: ReloadStep) {
+        if let Some(told) = self.on_reload.get() {
+            told(step);
+        }
     }
 
     /// The configuration in force.
@@ -164,6 +258,15 @@ impl App {
     }
 
     fn put_in_force(
+        &self,
+        reloaded: Result<Option<Arc<Config>>, StartError>,
+    ) -> Result<(), StartError> {
+        let put = self.build_and_put(reloaded);
+        self.tell(ReloadStep::Ended(self.facts(put.is_ok())));
+        put
+    }
+
+    fn build_and_put(
         &self,
         reloaded: Result<Option<Arc<Config>>, StartError>,
     ) -> Result<(), StartError> {
@@ -181,6 +284,10 @@ impl App {
                 if let Some(store) = &live.store {
                     store.set_bounds(live.config.storage().bounds);
                 }
+                let before = self.live();
+                let gone = before.config.modules().keys();
+                let gone = gone.filter(|name| live.config.module(name.as_str()).is_none());
+                self.metrics.forget_modules(gone.map(ModuleName::as_str));
                 self.live.store(Arc::new(live));
                 self.metrics.reload_succeeded(SystemTime::now());
                 info!("configuration reloaded");
@@ -196,8 +303,8 @@ impl App {
 }
 
 impl Live {
-    /// Builds everything a configuration needs. The places of probes that are running are kept from `before`
-    /// when their number stays the same.
+    /// Builds everything a configuration needs. Kept from `before` are the places of probes that are running, when their
+    /// number stays the same, and the connections to targets of every module whose `http` does.
     fn build(
         config: Arc<Config>,
         options: &ServeOptions,
@@ -216,7 +323,12 @@ impl Live {
         let policy = Policy::new(config.allow().unwrap_or_default().to_vec(), &defaults);
         let mut fetchers = BTreeMap::new();
         for (name, module) in config.modules() {
-            let fetcher = Fetcher::new(&module.fetch).map_err(|error| StartError::Module {
+            let old = before.and_then(|live| live.fetchers.get(name));
+            let fetcher = match old {
+                Some(old) => old.renewed(&module.fetch),
+                None => Fetcher::new(&module.fetch).map(Arc::new),
+            };
+            let fetcher = fetcher.map_err(|error| StartError::Module {
                 module: name.clone(),
                 error,
             })?;
@@ -250,7 +362,7 @@ impl Live {
 
     /// How requests of a module are made; every module of the configuration has one.
     pub(super) fn fetcher(&self, module: &ModuleName) -> Option<&Fetcher> {
-        self.fetchers.get(module)
+        self.fetchers.get(module).map(Arc::as_ref)
     }
 }
 

@@ -15,6 +15,10 @@ use crate::config::StaticTarget;
 use crate::expose::Exposition;
 use crate::target::Target;
 
+/// Static targets in all answers being made, at most: what came of each is held until its answer is written. Two requests
+/// for as many as can be configured.
+pub(super) const MAX_SWEPT: usize = 20_000;
+
 /// Answers with the series of every target, each carrying `target` and the target's configured labels. A target
 /// that fails has `goroutine_probe_success 0`; the others are not touched by it.
 pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -32,6 +36,10 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
     // One request for all of them; their probes take their places among all probes one by one.
     let Ok(_request) = Arc::clone(&app.requests).try_acquire_owned() else {
         return answer::busy();
+    };
+    let swept = u32::try_from(asked.len()).unwrap_or(u32::MAX);
+    let Ok(_swept) = app.swept.try_acquire_many(swept) else {
+        return answer::all_targets();
     };
     let mut jobs = Vec::with_capacity(asked.len());
     for target in asked {

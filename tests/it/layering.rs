@@ -123,7 +123,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
 ];
 
 /// Where each of these crates is at home; nowhere else may its name stand.
-const HOMES: [(&str, &[&str]); 14] = [
+const HOMES: [(&str, &[&str]); 16] = [
     ("prost", &["decode", "demo"]),
     ("flate2", &["decode", "demo", "server", "snapshots"]),
     ("serde_yaml", &["config"]),
@@ -135,6 +135,8 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("indicatif", &["commands"]),
+    ("listenfd", &["commands"]),
+    ("sd_notify", &["commands"]),
     ("terminal_size", &["commands"]),
     ("maud", &["server"]),
     ("inferno", &["server"]),

@@ -228,9 +228,11 @@ impl Exporter {
         self.folder.path().join("exporter.yml")
     }
 
-    /// Writes the configuration file anew.
+    /// Writes the configuration file anew, whole at once: nobody reads a part of it.
     pub(crate) fn configure(&self, config: &str) {
-        std::fs::write(self.config_file(), config).unwrap();
+        let new = self.folder.path().join("new");
+        std::fs::write(&new, config).unwrap();
+        std::fs::rename(new, self.config_file()).unwrap();
     }
 
     /// Asks it for a path.

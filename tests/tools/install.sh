@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), Python 3,
-# Chromium (with its driver), tmux, groff, cargo-deny and four Go toolchains. Safe to run again and again: what is there
-# already is only named.
+# Chromium (with its driver), tmux, groff, OpenSSL, iproute2, systemd's tools, cargo-deny and four Go toolchains. Safe to
+# run again and again: what is there already is only named.
 #
 #   tests/tools/install.sh
 #
@@ -78,6 +78,8 @@ have python3 || wanted="$wanted python3"
 have curl || wanted="$wanted curl"
 have tmux || wanted="$wanted tmux"
 have groff || wanted="$wanted groff-base"
+# Its programs alone: nothing is started, and this need not be the init system.
+have systemd-socket-activate && have systemd-analyze || [ "$(uname -s)" != Linux ] || wanted="$wanted systemd"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ "$(uname -s)" != Linux ] || wanted="$wanted ca-certificates"
 wheels_wanted=''
 for version in $go_versions; do
@@ -127,6 +129,13 @@ else
 fi
 if have curl; then part curl "$(curl --version | sed -n '1s/^curl \([^ ]*\).*/\1/p')"; else lacking curl "$why_no_package"; fi
 if have tmux; then part tmux "$(tmux -V | cut -d' ' -f2)"; else lacking tmux "$why_no_package"; fi
+for program in systemd-socket-activate systemd-analyze; do
+    if have "$program"; then
+        part "$program" "$("$program" --version | sed -n '1s/^systemd \([^ ]*\).*/\1/p')" "$(command -v "$program")"
+    else
+        lacking "$program" "$why_no_package"
+    fi
+done
 if have groff; then part groff "$(groff --version | sed -n '1s/.* //p')"; else lacking groff "$why_no_package"; fi
 for program in chromium chromedriver; do
     if have "$program"; then

@@ -5,6 +5,7 @@ mod handshakes;
 mod policies;
 mod proxies;
 mod redirects;
+mod renewals;
 mod servers;
 
 use std::time::Duration;

@@ -7,11 +7,14 @@ use maud::{Markup, html};
 use super::words::{ago, plain};
 use super::{Links, document, problem, snapshots};
 use crate::history::Entry;
-use crate::numbers::grouped;
+use crate::numbers::{self, grouped};
 use crate::snapshots::Entry as Snapshot;
 
 /// Snapshots on the page, the newest ones.
 pub(in crate::server) const MAX_SNAPSHOTS: usize = 10;
+
+/// Static targets on the page, the first ones.
+pub(in crate::server) const MAX_STATIC: usize = 200;
 
 /// What the landing page shows.
 #[derive(Clone, Debug)]
@@ -21,6 +24,8 @@ pub(in crate::server) struct Landing<'a> {
     pub(in crate::server) modules: Vec<&'a str>,
     /// The static targets.
     pub(in crate::server) targets: Vec<StaticRow<'a>>,
+    /// How many more there are.
+    pub(in crate::server) more_targets: usize,
     /// Recent probes, newest first.
     pub(in crate::server) recent: Vec<Entry>,
     /// The newest snapshots; `None` when nothing is kept.
@@ -130,6 +135,9 @@ impl Landing<'_> {
                     }
                 }
             }
+            @if self.more_targets > 0 {
+                p.soft { (numbers::count_of(self.more_targets, "more target")) " not listed." }
+            }
         }
     }
 
@@ -209,6 +217,7 @@ mod tests {
             links,
             modules: vec!["default", "slow"],
             targets: vec![],
+            more_targets: 0,
             recent: vec![],
             snapshots: None,
             now: SystemTime::UNIX_EPOCH + Duration::from_secs(90),

@@ -267,3 +267,72 @@ async fn a_probe_under_another_configuration_is_another_one() {
         .until("goroutine_exporter_probes_coalesced_total 0")
         .await;
 }
+
+#[tokio::test]
+async fn answers_are_counted_until_they_are_gone() {
+    let exporter = Exporter::new("");
+    let app = &exporter.app;
+    let asked = Request::get("/metrics").body(Body::empty()).unwrap();
+    let answer = router(Arc::clone(app)).oneshot(asked).await.unwrap();
+    assert_eq!(app.answers.available_permits(), crowd::MAX_ANSWERS - 1);
+    drop(to_bytes(answer.into_body(), usize::MAX).await.unwrap());
+    assert_eq!(app.answers.available_permits(), crowd::MAX_ANSWERS);
+
+    let all = app.answers.acquire_many(1024).await.unwrap();
+    for path in ["/", "/metrics", "/probe?target=127.0.0.1:1", "/nowhere"] {
+        let answer = exporter.get(path).await;
+        answer.is(StatusCode::SERVICE_UNAVAILABLE, "too many requests");
+        assert_eq!(answer.headers["retry-after"], "1");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+    }
+    exporter.get("/-/healthy").await.is(StatusCode::OK, "");
+    exporter.get("/-/ready").await.is(StatusCode::OK, "");
+    drop(all);
+    exporter.get("/").await.is(StatusCode::OK, "");
+}
+
+#[tokio::test]
+async fn static_targets_in_answers_are_bounded() {
+    let exporter = Exporter::new(
+        "targets: [{ url: \"127.0.0.1:1\" }, { url: \"127.0.0.1:2\" }]\nmodules: { default: { timeout: 1s } }",
+    );
+    let held = exporter.app.swept.acquire_many(19_999).await.unwrap();
+    exporter
+        .get("/targets/metrics")
+        .await
+        .is(StatusCode::SERVICE_UNAVAILABLE, "static targets");
+    let one = "/targets/metrics?target=127.0.0.1:1";
+    exporter.get(one).await.is(StatusCode::OK, "connect");
+    drop(held);
+    exporter
+        .get("/targets/metrics")
+        .await
+        .is(StatusCode::OK, "");
+}
+
+#[tokio::test]
+async fn modules_that_are_gone_leave_no_series() {
+    let exporter = Exporter::new("modules: { a: {}, b: {} }");
+    for n in 0..20 {
+        exporter.write(&format!("modules: {{ a: {{}}, m{n}: {{}} }}"));
+        exporter.app.reload().unwrap();
+    }
+    let metrics = exporter.metrics().await;
+    for (module, there) in [("a", true), ("b", false), ("m3", false), ("m19", true)] {
+        let label = format!("module=\"{module}\"");
+        assert_eq!(metrics.contains(&label), there, "{module}");
+    }
+}
+
+#[tokio::test]
+async fn while_it_stops_it_is_healthy_and_not_ready() {
+    let exporter = Exporter::new("");
+    exporter
+        .get("/-/ready")
+        .await
+        .is(StatusCode::OK, "is ready");
+    exporter.app.stop();
+    let answer = exporter.get("/-/ready").await;
+    answer.is(StatusCode::SERVICE_UNAVAILABLE, "is stopping");
+    exporter.get("/-/healthy").await.is(StatusCode::OK, "");
+}

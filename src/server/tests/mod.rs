@@ -35,6 +35,8 @@ fn options() -> ServeOptions {
         timeout_offset: Duration::from_millis(500),
         history_limit: 10,
         base: String::new(),
+        prefix: String::new(),
+        origin: None,
     }
 }
 

@@ -66,7 +66,7 @@ async fn one_that_is_taken_can_be_listed_shown_downloaded_and_deleted() {
     assert_eq!(taken.status, StatusCode::CREATED, "{}", taken.text());
     let id = taken.text().trim_end().to_owned();
     assert!(SnapshotId::parse(&id).is_some(), "{id}");
-    assert_eq!(taken.headers["location"], format!("/snapshots/{id}"));
+    assert_eq!(taken.headers["location"], format!("snapshots/{id}"));
 
     let raw = exporter.get(&format!("/snapshots/{id}?raw=1")).await;
     assert_eq!(raw.status, StatusCode::OK);
