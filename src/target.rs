@@ -132,6 +132,12 @@ impl Target {
         }
     }
 
+    /// Whether what is sent to the target passes a network unencrypted: `http://`, and no socket.
+    #[must_use]
+    pub fn is_plain_http(&self) -> bool {
+        matches!(&self.place, Place::Tcp { base, .. } if base.scheme() == "http")
+    }
+
     /// Whether the name was written with a closing dot, which keeps the system's search domains out of its lookup.
     #[must_use]
     pub fn is_rooted(&self) -> bool {
@@ -168,6 +174,18 @@ impl<'a> Endpoint<'a> {
             Host::Ipv4(address) => Self::Address(SocketAddr::new(IpAddr::V4(address), port)),
             Host::Ipv6(address) => Self::Address(SocketAddr::new(IpAddr::V6(address), port)),
         })
+    }
+}
+
+impl Endpoint<'_> {
+    /// The name or address, without its port; `None` for a socket.
+    #[must_use]
+    pub fn host(&self) -> Option<String> {
+        match self {
+            Self::Name { name, .. } => Some((*name).to_owned()),
+            Self::Address(address) => Some(address.ip().to_string()),
+            Self::Socket(_) => None,
+        }
     }
 }
 

@@ -46,10 +46,9 @@ impl From<Vec<Target>> for Overrides {
 }
 
 impl Overrides {
-    fn apply(&self, config: Config) -> Config {
-        config
-            .with_targets(&self.targets)
-            .with_storage_path(self.storage_path.as_deref())
+    fn apply(&self, config: Config) -> Result<Config, ConfigError> {
+        let config = config.with_storage_path(self.storage_path.as_deref());
+        config.with_targets(&self.targets)
     }
 }
 
@@ -175,10 +174,7 @@ impl Config {
 
 fn attempt(file: Option<&Path>, overrides: &Overrides) -> (Seen, Result<Config, ConfigError>) {
     let Some(file) = file else {
-        return (
-            Seen::Digest([0; 32]),
-            Ok(overrides.apply(Config::default())),
-        );
+        return (Seen::Digest([0; 32]), overrides.apply(Config::default()));
     };
     let named = |error| ConfigError {
         file: Some(file.to_owned()),
@@ -200,7 +196,9 @@ fn attempt(file: Option<&Path>, overrides: &Overrides) -> (Seen, Result<Config, 
     let seen = Seen::Digest(Sha256::digest(&bytes).into());
     (
         seen,
-        config.map(|config| overrides.apply(config)).map_err(named),
+        config
+            .and_then(|config| overrides.apply(config))
+            .map_err(named),
     )
 }
 

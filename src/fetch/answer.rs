@@ -12,8 +12,8 @@ use super::error::FetchError;
 use super::fault::Evidence;
 use super::trace::{Phase, Phases, Trace};
 
-/// A longer content type is cut: it is shown on pages and in logs.
-const MAX_CONTENT_TYPE_BYTES: usize = 128;
+/// Bytes of a content type, at most: it is shown on pages. Those in use are shorter.
+const MAX_CONTENT_TYPE_BYTES: usize = 64;
 
 /// An answer with status 200 whose body is still to be read. Dropping it closes the connection.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub struct Fetched {
     pub phases: Phases,
     /// Bytes of the body as sent, as far as it was read.
     pub body_bytes: u64,
-    /// `Content-Type`, cut at 128 bytes; what is not printable ASCII is replaced.
+    /// `Content-Type` less its parameters; `unknown/unknown` where it is none of 64 bytes or less (RFC 9110, 8.3.1).
     pub content_type: Option<String>,
     /// Whether a connection was opened for it, as opposed to a reused one.
     pub new_connection: bool,
@@ -55,18 +55,8 @@ impl Answer {
         {
             return Err(FetchError::TooLarge { limit });
         }
-        let content_type = response.headers().get(CONTENT_TYPE).map(|value| {
-            let bytes = value.as_bytes().iter().take(MAX_CONTENT_TYPE_BYTES);
-            bytes
-                .map(|byte| {
-                    if matches!(byte, b' '..=b'~') {
-                        char::from(*byte)
-                    } else {
-                        '?'
-                    }
-                })
-                .collect()
-        });
+        let content_type = response.headers().get(CONTENT_TYPE);
+        let content_type = content_type.map(|value| media_type(value.as_bytes()));
         let fetched = Fetched {
             phases: trace.phases(),
             body_bytes: 0,
@@ -120,4 +110,19 @@ impl Answer {
             reset: Evidence::of(error).is_reset(),
         }
     }
+}
+
+/// The type and subtype of a content type: enough to tell a page from a profile, and no room for words of the target.
+fn media_type(value: &[u8]) -> String {
+    let known = std::str::from_utf8(value).ok().and_then(|text| {
+        let media = text.split(';').next().unwrap_or_default().trim();
+        let token = |part: &str| {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte);
+            !part.is_empty() && part.bytes().all(allowed)
+        };
+        let (kind, subkind) = media.split_once('/')?;
+        let valid = media.len() <= MAX_CONTENT_TYPE_BYTES && token(kind) && token(subkind);
+        valid.then(|| media.to_ascii_lowercase())
+    });
+    known.unwrap_or_else(|| "unknown/unknown".to_owned())
 }

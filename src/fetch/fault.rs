@@ -58,7 +58,7 @@ pub enum TlsFault {
     Alert(String),
     /// The connection was closed in the middle.
     Closed,
-    /// In the TLS library's words.
+    /// Anything else, by the TLS library's name for it.
     Other(String),
 }
 
@@ -200,9 +200,19 @@ impl TlsFault {
                 | Certificate::ExpiredContext { .. }
                 | Certificate::NotValidYet
                 | Certificate::NotValidYetContext { .. } => Self::Expired,
-                other => Self::Other(other.to_string()),
+                other => Self::Other(format!("the certificate is refused: {}", kind(other))),
             },
-            other => Self::Other(other.to_string()),
+            // Said by this program: that the system trusts nobody.
+            Error::General(words) => Self::Other(words.clone()),
+            other => Self::Other(kind(other)),
         }
     }
+}
+
+/// The name of an error's variant. What it holds comes from the other side.
+fn kind(error: &impl fmt::Debug) -> String {
+    let mut text = format!("{error:?}");
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric());
+    text.truncate(end.unwrap_or(text.len()));
+    text
 }

@@ -350,7 +350,7 @@ fn a_proxy_that_resolves_holds_names_to_host_entries() {
     check(&rules, "a.example:1", "port");
     check(&rules, "other:6060", "not_allowed");
     check(&rules, "169.254.169.254:80", "floor");
-    check(&any(), "other:6060", "ok");
+    check(&any(), "other:6060", "not_allowed");
     check(&any(), "169.254.169.254:80", "floor");
 }
 
@@ -403,7 +403,7 @@ fn a_refusal_names_the_entry_that_would_permit_it_and_no_address_behind_a_name()
     check(
         &ports,
         "10.1.2.3:6060",
-        r#"target 10.1.2.3:6060 is not allowed on port 6060; to permit it, configure allow: [{cidr: "10.1.2.3/32", ports: [6060]}]"#,
+        r#"target 10.1.2.3:6060 is not allowed on this port; to permit it, configure allow: [{cidr: "10.1.2.3/32", ports: [6060]}]"#,
     );
     check(
         &any(),

@@ -1,6 +1,5 @@
 use super::servers::{Server, ok};
 use super::*;
-use crate::fetch::tls::client_config;
 
 #[tokio::test]
 async fn no_spelling_of_an_address_gets_around_the_policy() {
@@ -87,6 +86,7 @@ async fn a_connection_that_led_elsewhere_is_confirmed_or_refused() {
             endpoint: target.endpoint(),
             party: Party::Target,
             rooted: false,
+            plain: true,
             policy,
             proxy: None,
         };
@@ -116,15 +116,15 @@ async fn a_connection_that_led_elsewhere_is_confirmed_or_refused() {
 #[tokio::test]
 async fn nothing_is_connected_to_without_a_checked_address() {
     let server = Server::start(|_| ok("x")).await;
-    let spec = FetchSpec::default();
-    let clients = Clients::new(&spec, client_config(&spec.tls, false).unwrap()).unwrap();
+    let clients = Clients::new(&FetchSpec::default()).unwrap();
+    let client = clients.tcp(Party::Target);
     let url = format!("http://localhost:{}/", server.address.port());
     // Without a trace, and with one in which another name is pinned.
-    assert!(clients.tcp().get(&url).send().await.is_err());
+    assert!(client.get(&url).send().await.is_err());
     let trace = Trace::default();
     trace.pin("other", &[server.address]);
-    assert!(trace.run(clients.tcp().get(&url).send()).await.is_err());
+    assert!(trace.run(client.get(&url).send()).await.is_err());
     assert_eq!(server.connections(), 0);
     trace.pin("localhost", &[server.address]);
-    assert!(trace.run(clients.tcp().get(&url).send()).await.is_ok());
+    assert!(trace.run(client.get(&url).send()).await.is_ok());
 }
