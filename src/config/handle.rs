@@ -411,4 +411,31 @@ mod tests {
             Some(expected)
         );
     }
+
+    #[test]
+    fn a_target_of_the_command_line_that_would_be_refused_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let load = |module: &str, target: &str| {
+            let file = write(
+                directory.path(),
+                format!("modules: {{ default: {{ {module} }} }}"),
+            );
+            let loaded = ConfigHandle::load(Some(file), vec![target.parse::<Target>().unwrap()]);
+            loaded.map(|_| ()).map_err(|error| error.fault.to_string())
+        };
+        let secret = "http: { basic_auth: { username: u, password: hunter2 } }";
+        let error = load(secret, "127.0.0.1:6060").unwrap_err();
+        assert_eq!(
+            error,
+            "--target http://127.0.0.1:6060: module default sends credentials, and target 127.0.0.1:6060 would get them \
+             over plain HTTP; write https://, or configure modules.default.http.credentials_over_http: true"
+        );
+        load(secret, "https://127.0.0.1:6060").unwrap();
+        load(secret, "unix:///run/a.sock").unwrap();
+        let error = load("allow: [{host: a}]", "b:1").unwrap_err();
+        assert!(
+            error.starts_with("--target http://b:1: target b:1 is not allowed for module default"),
+            "{error}"
+        );
+    }
 }

@@ -126,3 +126,37 @@ fn media_type(value: &[u8]) -> String {
     });
     known.unwrap_or_else(|| "unknown/unknown".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_type_says_what_it_is_and_no_more() {
+        let check =
+            |value: &[u8], expected: &str| assert_eq!(media_type(value), expected, "{value:?}");
+        check(b"text/plain; charset=utf-8", "text/plain");
+        check(b" Application/Octet-Stream ", "application/octet-stream");
+        check(
+            b"application/vnd.google.protobuf+gzip",
+            "application/vnd.google.protobuf+gzip",
+        );
+        check(b"text/html; token=hunter2", "text/html");
+        for strange in [
+            &b""[..],
+            b"text",
+            b"/",
+            b"text/",
+            b"text/a b",
+            b"text/h/x",
+            b"text/\xff",
+            b"text/<b>",
+        ] {
+            check(strange, "unknown/unknown");
+        }
+        check(
+            format!("text/{}", "x".repeat(60)).as_bytes(),
+            "unknown/unknown",
+        );
+    }
+}

@@ -216,3 +216,21 @@ fn kind(error: &impl fmt::Debug) -> String {
     text.truncate(end.unwrap_or(text.len()));
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::{CertificateError, Error, OtherError};
+
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_certificate_is_told() {
+        let told = |error: Error| TlsFault::of(&error).to_string();
+        let other = OtherError(std::sync::Arc::new(io::Error::other("planted")));
+        let refused = Error::InvalidCertificate(CertificateError::Other(other.clone()));
+        assert_eq!(told(refused), "the certificate is refused: Other");
+        assert_eq!(told(Error::Other(other)), "Other");
+        let revoked = Error::InvalidCertificate(CertificateError::Revoked);
+        assert_eq!(told(revoked), "the certificate is refused: Revoked");
+    }
+}

@@ -144,3 +144,6 @@ impl Restriction {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), Python 3,
-# Chromium (with its driver), tmux, groff and four Go toolchains. Safe to run again and again: what is there already is
+# Chromium (with its driver), tmux, groff, iproute2 and four Go toolchains. Safe to run again and again: what is there already is
 # only named.
 #
 #   tests/tools/install.sh
@@ -74,6 +74,7 @@ have python3 || wanted="$wanted python3"
 have curl || wanted="$wanted curl"
 have tmux || wanted="$wanted tmux"
 have groff || wanted="$wanted groff-base"
+have ip || [ "$(uname -s)" != Linux ] || wanted="$wanted iproute2"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ "$(uname -s)" != Linux ] || wanted="$wanted ca-certificates"
 toolchains_wanted=''
 for version in $go_versions; do
@@ -123,6 +124,13 @@ fi
 if have curl; then part curl "$(curl --version | sed -n '1s/^curl \([^ ]*\).*/\1/p')"; else lacking curl "$why_no_package"; fi
 if have tmux; then part tmux "$(tmux -V | cut -d' ' -f2)"; else lacking tmux "$why_no_package"; fi
 if have groff; then part groff "$(groff --version | sed -n '1s/.* //p')"; else lacking groff "$why_no_package"; fi
+if have ip; then
+    part iproute2 "$(ip -V | sed -n 's/.*iproute2-\([^,]*\).*/\1/p')" "$(command -v ip)"
+    # Tests of where the exporter may go make a network of their own.
+    unshare -rnm true 2>/dev/null || lacking network-namespaces 'this system lets this user make none (unshare -rnm)'
+elif [ "$(uname -s)" = Linux ]; then
+    lacking ip "$why_no_package"
+fi
 for program in chromium chromedriver; do
     if have "$program"; then
         part "$program" "$("$program" --version 2>/dev/null | cut -d' ' -f2)" "$(command -v "$program")"
