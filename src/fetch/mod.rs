@@ -256,7 +256,9 @@ fn redirect_to(response: &Response, from: &Url) -> Result<Url, RedirectFault> {
         .join(location.ok_or(RedirectFault::NoLocation)?)
         .map_err(|_| RedirectFault::BadLocation)?;
     next.set_fragment(None);
-    let plain = next.username().is_empty() && next.password().is_none() && next.has_host();
+    let plain = next.username().is_empty()
+        && next.password().is_none()
+        && Endpoint::of_url(&next).is_some();
     match (from.scheme(), next.scheme()) {
         ("https", "http") => Err(RedirectFault::Downgrade),
         (_, "http" | "https") if plain => Ok(next),

@@ -52,5 +52,6 @@ mod rules;
 mod serve;
 mod servers;
 mod storm;
+mod tells;
 mod terminal;
 mod ways;
