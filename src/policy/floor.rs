@@ -82,15 +82,15 @@ const V6: [(Ipv6Net, FloorRange); 9] = [
         FloorRange::Metadata,
     ),
     // Google Cloud.
-    metadata([0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254]),
+    metadata(Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254)),
     // Oracle Cloud.
-    metadata([0xfd00, 0x00c1, 0, 0, 0, 0, 0xa9fe, 0xa9fe]),
+    metadata(Ipv6Addr::new(0xfd00, 0x00c1, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
     // Alibaba Cloud.
-    metadata([0xfd00, 0x0100, 0, 0, 0, 0, 0x0100, 0x0200]),
+    metadata(Ipv6Addr::new(0xfd00, 0x0100, 0, 0, 0, 0, 0x0100, 0x0200)),
     // Scaleway.
-    metadata([0xfd00, 0x0042, 0, 0, 0, 0, 0, 0x0042]),
+    metadata(Ipv6Addr::new(0xfd00, 0x0042, 0, 0, 0, 0, 0, 0x0042)),
     // Akamai, formerly Linode.
-    metadata([0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1]),
+    metadata(Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1)),
     (
         Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8),
         FloorRange::Multicast,
@@ -102,9 +102,7 @@ const V6: [(Ipv6Net, FloorRange); 9] = [
 ];
 
 /// One address of a metadata service.
-const fn metadata(segments: [u16; 8]) -> (Ipv6Net, FloorRange) {
-    let [a, b, c, d, e, f, g, h] = segments;
-    let address = Ipv6Addr::new(a, b, c, d, e, f, g, h);
+const fn metadata(address: Ipv6Addr) -> (Ipv6Net, FloorRange) {
     (Ipv6Net::new_assert(address, 128), FloorRange::Metadata)
 }
 

@@ -82,6 +82,22 @@ const NO_TARGETS: [&str; 12] = [
     "unix:///run/a\0b.sock",
 ];
 
+/// All of them, and each forbidden address as it is.
+fn spellings() -> Vec<String> {
+    let plain = FORBIDDEN.iter().map(|at| {
+        if at.contains(':') {
+            format!("[{at}]")
+        } else {
+            (*at).to_owned()
+        }
+    });
+    SPELLINGS
+        .iter()
+        .map(|host| (*host).to_owned())
+        .chain(plain)
+        .collect()
+}
+
 fn names() -> BTreeMap<&'static str, Named> {
     let always = |addresses: &'static [&'static str]| Named::At(vec![addresses]);
     BTreeMap::from([
@@ -152,7 +168,7 @@ fn no_spelling_leads_to_a_forbidden_address() {
     let wide = Exporter::start(&format!("{CHEAP}{WIDE}"));
     let any = Exporter::with(CHEAP, &["--web.allow-any-target"]);
     for exporter in [&wide, &any] {
-        for host in SPELLINGS {
+        for host in spellings() {
             let target = format!("{host}:{}", everywhere.port);
             let answer = probe(exporter, &target, "default", 0);
             answer.is(403, "cidr");
@@ -219,7 +235,7 @@ fn no_redirect_leads_to_a_forbidden_address() {
     // `/N/...` leads to the spelling of that number, `/far/N/...` to a server that leads there.
     let leads = move |path: &str| {
         let number = path.split('/').find_map(|part| part.parse::<usize>().ok());
-        format!("http://{}:{port}/", SPELLINGS[number.unwrap()])
+        format!("http://{}:{port}/", spellings()[number.unwrap()])
     };
     let to = |location: &str| answer("302 Found", &format!("Location: {location}\r\n"), b"");
     let near = Arc::new(Server::by_path(move |path| to(&leads(path))));
@@ -234,7 +250,7 @@ fn no_redirect_leads_to_a_forbidden_address() {
         let metrics = Metrics::parse(&answer.text());
         metrics.is("goroutine_probe_failure", &[("reason", "http_status")], 1.0);
     };
-    for (number, host) in SPELLINGS.iter().enumerate() {
+    for (number, host) in spellings().iter().enumerate() {
         // Of a header only ASCII is read.
         if host.is_ascii() {
             refused(&probe(
@@ -299,7 +315,7 @@ fn no_proxy_is_asked_for_a_forbidden_address() {
     let any = Exporter::with(&config, &["--web.allow-any-target"]);
     for exporter in [&wide, &any] {
         for module in ["http", "socks5", "socks5h"] {
-            for host in SPELLINGS {
+            for host in spellings() {
                 let target = format!("{host}:{}", everywhere.port);
                 probe(exporter, &target, module, 0).is(403, "allow");
             }

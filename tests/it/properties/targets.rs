@@ -15,9 +15,8 @@ fn inet_aton(text: &str) -> Option<Ipv4Addr> {
     let number = |part: &str| {
         let hex = part.strip_prefix("0x").or(part.strip_prefix("0X"));
         match (hex, part) {
-            (Some(""), _) => Some(0),
+            (Some(""), _) | (None, "0") => Some(0),
             (Some(hex), _) => u32::from_str_radix(hex, 16).ok(),
-            (None, "0") => Some(0),
             (None, part) if part.starts_with('0') => u32::from_str_radix(part, 8).ok(),
             (None, part) => part.parse().ok(),
         }
@@ -96,7 +95,7 @@ fn host() -> impl Strategy<Value = String> {
             .iter()
             .flat_map(|(number, dot)| [number.as_str(), dot])
             .collect();
-        if text.len() % 3 > 0 && text.ends_with('.') {
+        if !text.len().is_multiple_of(3) && text.ends_with('.') {
             text.pop();
         }
         text
