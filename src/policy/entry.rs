@@ -40,7 +40,7 @@ pub struct HostPattern {
 
 /// The path of a socket, or of a directory (with `/` at its end) for every socket below it, compared as text. A path
 /// that is named may be a link, and is followed; what is found below a directory may not
-/// ([`folder`](Self::folder)).
+/// ([`Policy::folder_of`](super::Policy::folder_of)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketPattern(String);
 

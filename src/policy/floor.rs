@@ -35,7 +35,8 @@ impl fmt::Display for FloorRange {
 
 /// Metadata services are listed as their clouds document them. What else the registries of IANA for special purposes
 /// hold is left to `allow`: private (RFC 1918, RFC 4193) and shared space (RFC 6598) is where services are, networks use
-/// 240.0.0.0/4 as if it were private, and nothing answers in the ranges for documentation and benchmarks.
+/// 240.0.0.0/4 as if it were private, and nothing answers in the ranges for documentation and benchmarks. Nor has the API
+/// of a cluster an address of its own.
 const V4: [(Ipv4Net, FloorRange); 7] = [
     (
         Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16),

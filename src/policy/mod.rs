@@ -41,14 +41,16 @@ pub struct Defaults<'a> {
 }
 
 /// The compiled rules of one configuration, as they hold for one of its modules. The default permits nothing.
-#[derive(Clone, Debug, Default)]
+///
+/// Equal ones decide alike. Connections that were opened under one may be used under another only when they are equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     top: Arc<Top>,
     module: Option<Restriction>,
 }
 
 /// What holds for every module.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Top {
     /// As configured under `allow`: these alone can lift the floor.
     allow: Vec<AllowEntry>,

@@ -28,7 +28,7 @@ pub struct ModuleRules<'a> {
 }
 
 /// The same, compiled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Restriction {
     module: String,
     scope: Scope,
@@ -37,7 +37,7 @@ pub(super) struct Restriction {
 }
 
 /// What a module may be used for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Scope {
     /// Whatever the rules of the configuration permit.
     Any,

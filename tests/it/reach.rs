@@ -4,8 +4,11 @@
 //! test is the name server. A control with an entry written for the address shows that it could be reached.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use crate::http::{Answer, Metrics};
 use crate::namespace::{Everywhere, FORBIDDEN, INNER, NameServer, Named, begun, inside};
@@ -114,6 +117,7 @@ fn names() -> BTreeMap<&'static str, Named> {
             always(&["169.254.169.254", "127.0.0.1", "fd00:ec2::254"]),
         ),
         ("inner.test", always(&[INNER[0]])),
+        ("shared.test", always(&INNER)),
         (
             "moves.test",
             Named::At(vec![&["127.0.0.1"], &["169.254.169.254"]]),
@@ -186,10 +190,7 @@ fn no_spelling_leads_to_a_forbidden_address() {
         let target = format!("mixed.test:{}", everywhere.port);
         succeeds(&probe(exporter, &target, "default", 1));
         let met = everywhere.met();
-        assert_eq!(
-            met.connections,
-            ["127.0.0.1".parse::<std::net::IpAddr>().unwrap()]
-        );
+        assert_eq!(met.connections, ["127.0.0.1".parse::<IpAddr>().unwrap()]);
     }
     assert!(names.lookups("meta.test") > 0);
     // With an entry written for it each of them is reached, so that the above could have failed. The unspecified ones lead
@@ -208,7 +209,7 @@ fn no_spelling_leads_to_a_forbidden_address() {
         let target = format!("{host}:{}", everywhere.port);
         succeeds(&probe(&exporter, &target, "default", 1));
         let met = everywhere.met();
-        let there: std::net::IpAddr = at.parse().unwrap();
+        let there: IpAddr = at.parse().unwrap();
         assert!(
             there.is_unspecified() || met.connections == [there],
             "{at}: {met:?}"
@@ -334,6 +335,44 @@ fn no_proxy_is_asked_for_a_forbidden_address() {
     assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 
+/// Takes note of the destinations that a SOCKS proxy (RFC 1928) is told, at every address of the namespace.
+fn socks() -> (u16, Arc<Mutex<Vec<IpAddr>>>) {
+    let listener = TcpListener::bind("[::]:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&told);
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let (mut greeting, mut request) = ([0; 3], [0; 10]);
+            stream.read_exact(&mut greeting).unwrap();
+            stream.write_all(&[5, 0]).unwrap();
+            stream.read_exact(&mut request).unwrap();
+            assert_eq!(request[3], 1, "an IPv4 address");
+            let octets: [u8; 4] = request[4..8].try_into().unwrap();
+            noted.lock().unwrap().push(IpAddr::from(octets));
+        }
+    });
+    (port, told)
+}
+
+#[test]
+fn a_proxy_of_the_same_name_lends_no_address() {
+    if !inside("reach::a_proxy_of_the_same_name_lends_no_address") {
+        return;
+    }
+    let _names = NameServer::start(names());
+    let (port, told) = socks();
+    let config = format!(
+        "modules: {{ default: {{ http: {{ proxy_url: 'socks5://shared.test:{port}' }} }} }}\nallow: [{{ cidr: {}/32 }}]\n",
+        INNER[1]
+    );
+    let exporter = Exporter::start(&config);
+    let answer = probe(&exporter, "shared.test:6060", "default", 1);
+    Metrics::parse(&answer.text()).is("goroutine_probe_success", &[], 0.0);
+    let permitted: IpAddr = INNER[1].parse().unwrap();
+    assert_eq!(*told.lock().unwrap(), [permitted]);
+}
+
 #[test]
 fn a_name_that_moves_takes_nobody_along() {
     if !inside("reach::a_name_that_moves_takes_nobody_along") {
@@ -344,7 +383,7 @@ fn a_name_that_moves_takes_nobody_along() {
         "modules: { default: { detail: { mode: off } }, more: { detail: { mode: off }, profiles: [threadcreate] } }\n",
         &["--web.allow-any-target"],
     );
-    let loopback: std::net::IpAddr = "127.0.0.1".parse().unwrap();
+    let loopback: IpAddr = "127.0.0.1".parse().unwrap();
     // Whoever looked it up again to connect would have been sent on.
     let moves = format!("moves.test:{}", everywhere.port);
     succeeds(&probe(&exporter, &moves, "default", 1));
