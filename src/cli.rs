@@ -176,8 +176,8 @@ pub struct ServeArgs {
     )]
     pub web_enable_lifecycle: bool,
 
-    /// Probe any address a request names, where the configuration has no `allow`;
-    /// link-local, multicast and unspecified addresses stay closed
+    /// Probe any address a request names, where the configuration has no `allow`, by modules that send no
+    /// credentials; link-local, multicast and unspecified addresses stay closed
     #[arg(
         long = "web.allow-any-target",
         env = "GOROUTINE_EXPORTER_WEB_ALLOW_ANY_TARGET",

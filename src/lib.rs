@@ -35,6 +35,8 @@
 //! - The core imports nothing of the edge, and names neither files, sockets, clocks nor logs
 //!   (`tests/it/layering.rs`).
 //! - No connection is opened to an address that [`policy`] did not permit.
+//! - Credentials of a module go nowhere but where somebody wrote that they may, and never over plain HTTP unless that was
+//!   written, too.
 //! - A snapshot that was reported as kept survives a crash, and the first of an incident outlives its later ones.
 //! - A secret has no way to be printed ([`secret`]).
 

@@ -132,6 +132,12 @@ impl Target {
         }
     }
 
+    /// Whether what is sent to the target passes a network unencrypted: `http://`, and no socket.
+    #[must_use]
+    pub fn is_plain_http(&self) -> bool {
+        matches!(&self.place, Place::Tcp { base, .. } if base.scheme() == "http")
+    }
+
     /// Whether the name was written with a closing dot, which keeps the system's search domains out of its lookup.
     #[must_use]
     pub fn is_rooted(&self) -> bool {
@@ -156,18 +162,32 @@ impl Target {
 }
 
 impl<'a> Endpoint<'a> {
-    /// The endpoint of an http or https URL; `None` when it has no host or no port can be told.
+    /// The endpoint of an http or https URL; `None` when it has no host that could be connected to, or no port can be
+    /// told. The URL standard takes more characters for a name than any name server or HTTP library does.
     #[must_use]
     pub fn of_url(url: &'a Url) -> Option<Self> {
         let port = url.port_or_known_default()?;
         Some(match url.host()? {
-            Host::Domain(name) => Self::Name {
+            Host::Domain(name) if is_name(name) => Self::Name {
                 name: name.strip_suffix('.').unwrap_or(name),
                 port,
             },
+            Host::Domain(_) => return None,
             Host::Ipv4(address) => Self::Address(SocketAddr::new(IpAddr::V4(address), port)),
             Host::Ipv6(address) => Self::Address(SocketAddr::new(IpAddr::V6(address), port)),
         })
+    }
+}
+
+impl Endpoint<'_> {
+    /// The name or address, without its port; `None` for a socket.
+    #[must_use]
+    pub fn host(&self) -> Option<String> {
+        match self {
+            Self::Name { name, .. } => Some((*name).to_owned()),
+            Self::Address(address) => Some(address.ip().to_string()),
+            Self::Socket(_) => None,
+        }
     }
 }
 
@@ -280,11 +300,11 @@ fn tcp(scheme: &str, rest: &str) -> Result<Target, TargetError> {
         })?;
     let mut rooted = false;
     if let Some(Host::Domain(name)) = base.host() {
-        let undotted = name.strip_suffix('.').unwrap_or(name).to_owned();
-        rooted = undotted.len() < name.len();
-        if undotted.split('.').any(str::is_empty) {
+        if !is_name(name) {
             return Err(TargetError::Host);
         }
+        let undotted = name.strip_suffix('.').unwrap_or(name).to_owned();
+        rooted = undotted.len() < name.len();
         if rooted {
             base.set_host(Some(&undotted))
                 .map_err(|_| TargetError::Host)?;
@@ -305,6 +325,15 @@ fn tcp(scheme: &str, rest: &str) -> Result<Target, TargetError> {
     Ok(Target {
         canonical,
         place: Place::Tcp { base, rooted },
+    })
+}
+
+/// Whether it is a name of letters, digits, `-` and `_` between dots, as DNS and service discovery have them.
+fn is_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.split('.').all(|label| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        !label.is_empty() && label.bytes().all(allowed)
     })
 }
 

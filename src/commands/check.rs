@@ -99,6 +99,7 @@ fn explain_module(module: &Module, out: &mut impl Write) -> io::Result<()> {
     )?;
     explain_budget(module, out)?;
     explain_http(&module.fetch, out)?;
+    explain_scope(module, out)?;
     let series = module.series;
     write!(
         out,
@@ -227,6 +228,33 @@ fn explain_http(spec: &FetchSpec, out: &mut impl Write) -> io::Result<()> {
         "speaks HTTP/1.1 only"
     };
     writeln!(out, "  {redirects}, {http2}")
+}
+
+/// What the module may be used for, and who gets its credentials.
+fn explain_scope(module: &Module, out: &mut impl Write) -> io::Result<()> {
+    match module.allow.as_deref() {
+        None => {}
+        Some([]) => writeln!(out, "  may be used for nothing: its allow is empty")?,
+        Some(entries) => {
+            writeln!(out, "  may be used, within allow, for nothing but")?;
+            for entry in entries {
+                writeln!(out, "    {}", permitted(entry))?;
+            }
+        }
+    }
+    if !module.fetch.sends_credentials() {
+        return Ok(());
+    }
+    let whom = match &module.allow {
+        Some(_) => "these alone",
+        None => "its static targets and to what entries of allow name",
+    };
+    let how = if module.fetch.credentials_over_http {
+        "over TLS, unix sockets and plain HTTP"
+    } else {
+        "over TLS and unix sockets only"
+    };
+    writeln!(out, "  gives its credentials to {whom}, {how}")
 }
 
 fn explain_targets(config: &Config, out: &mut impl Write) -> io::Result<()> {

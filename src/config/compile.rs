@@ -111,6 +111,9 @@ fn module(
     if let Some(raw) = raw.limits {
         limits(&key.key("limits"), &raw, &mut module)?;
     }
+    if let Some(entries) = raw.allow {
+        module.allow = Some(places::allow(&key.key("allow"), entries)?);
+    }
     Ok(module)
 }
 

@@ -46,10 +46,9 @@ impl From<Vec<Target>> for Overrides {
 }
 
 impl Overrides {
-    fn apply(&self, config: Config) -> Config {
-        config
-            .with_targets(&self.targets)
-            .with_storage_path(self.storage_path.as_deref())
+    fn apply(&self, config: Config) -> Result<Config, ConfigError> {
+        let config = config.with_storage_path(self.storage_path.as_deref());
+        config.with_targets(&self.targets)
     }
 }
 
@@ -175,10 +174,7 @@ impl Config {
 
 fn attempt(file: Option<&Path>, overrides: &Overrides) -> (Seen, Result<Config, ConfigError>) {
     let Some(file) = file else {
-        return (
-            Seen::Digest([0; 32]),
-            Ok(overrides.apply(Config::default())),
-        );
+        return (Seen::Digest([0; 32]), overrides.apply(Config::default()));
     };
     let named = |error| ConfigError {
         file: Some(file.to_owned()),
@@ -200,7 +196,9 @@ fn attempt(file: Option<&Path>, overrides: &Overrides) -> (Seen, Result<Config, 
     let seen = Seen::Digest(Sha256::digest(&bytes).into());
     (
         seen,
-        config.map(|config| overrides.apply(config)).map_err(named),
+        config
+            .and_then(|config| overrides.apply(config))
+            .map_err(named),
     )
 }
 
@@ -411,6 +409,33 @@ mod tests {
         assert_eq!(
             config.module("default").unwrap().fetch.tls.ca,
             Some(expected)
+        );
+    }
+
+    #[test]
+    fn a_target_of_the_command_line_that_would_be_refused_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let load = |module: &str, target: &str| {
+            let file = write(
+                directory.path(),
+                format!("modules: {{ default: {{ {module} }} }}"),
+            );
+            let loaded = ConfigHandle::load(Some(file), vec![target.parse::<Target>().unwrap()]);
+            loaded.map(|_| ()).map_err(|error| error.fault.to_string())
+        };
+        let secret = "http: { basic_auth: { username: u, password: hunter2 } }";
+        let error = load(secret, "127.0.0.1:6060").unwrap_err();
+        assert_eq!(
+            error,
+            "--target http://127.0.0.1:6060: module default sends credentials, and target 127.0.0.1:6060 would get them \
+             over plain HTTP; write https://, or configure modules.default.http.credentials_over_http: true"
+        );
+        load(secret, "https://127.0.0.1:6060").unwrap();
+        load(secret, "unix:///run/a.sock").unwrap();
+        let error = load("allow: [{host: a}]", "b:1").unwrap_err();
+        assert!(
+            error.starts_with("--target http://b:1: target b:1 is not allowed for module default"),
+            "{error}"
         );
     }
 }

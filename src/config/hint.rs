@@ -31,7 +31,7 @@ const FOREIGN_KEYS: [(&str, &str); 6] = [
 ];
 
 /// Where keys belong that people write one level too high or too low.
-const HOMES: [(&str, &str); 39] = [
+const HOMES: [(&str, &str); 40] = [
     ("path", "modules.NAME"),
     ("timeout", "modules.NAME"),
     ("profiles", "modules.NAME"),
@@ -47,6 +47,7 @@ const HOMES: [(&str, &str); 39] = [
     ("follow_redirects", "modules.NAME.http"),
     ("http_headers", "modules.NAME.http"),
     ("enable_http2", "modules.NAME.http"),
+    ("credentials_over_http", "modules.NAME.http"),
     ("insecure_skip_verify", "modules.NAME.http.tls_config"),
     ("ca_file", "modules.NAME.http.tls_config"),
     ("cert_file", "modules.NAME.http.tls_config"),
@@ -70,7 +71,7 @@ const HOMES: [(&str, &str); 39] = [
     ("forget_after", "probes"),
     ("max_bytes", "storage"),
     ("max_age", "storage"),
-    ("allow", "the top level"),
+    ("allow", "the top level or modules.NAME"),
 ];
 
 /// Says what to do about the unknown key at the end of `path`, where `known` may stand.
@@ -164,10 +165,8 @@ mod tests {
     fn keys_belong_where_the_hint_says() {
         for (key, home) in HOMES {
             // An empty value is accepted wherever the key is.
-            let path: Vec<&str> = home
-                .split('.')
-                .filter(|step| *step != "the top level")
-                .collect();
+            let home = home.trim_start_matches("the top level or ");
+            let path: Vec<&str> = home.split('.').collect();
             let open: Vec<String> = path.iter().map(|step| format!("{step}: {{")).collect();
             let yaml = format!("{{{}{key}: {}}}", open.concat(), "}".repeat(path.len()));
             let fault = Config::from_yaml(&yaml).err().map(|error| *error.fault);

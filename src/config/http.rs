@@ -1,8 +1,8 @@
 //! The `http:` block of a module: Prometheus' `http_client_config`, as far as it is read here.
 //!
-//! Rules and names are those of prometheus/common (`config/http_config.go`, `config/headers.go`), with two
-//! differences: redirects are not followed unless asked for, and what Prometheus would quietly send empty is
-//! refused. No error shows a value that may be a secret.
+//! Rules and names are those of prometheus/common (`config/http_config.go`, `config/headers.go`), with three
+//! differences: redirects are not followed unless asked for, what Prometheus would quietly send empty is refused, and
+//! credentials do not go over plain HTTP without `credentials_over_http`, a key that Prometheus does not have. No error shows a value that may be a secret.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -89,6 +89,7 @@ pub(super) fn fetch_spec(
         proxy: raw.proxy_url.map(|text| proxy(&block, &text)).transpose()?,
         follow_redirects: raw.follow_redirects.unwrap_or(false),
         http2: raw.enable_http2.unwrap_or(true),
+        credentials_over_http: raw.credentials_over_http.unwrap_or(false),
     })
 }
 

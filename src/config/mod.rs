@@ -32,7 +32,7 @@ use crate::budget::{DetailMode, DetailSource, DetailSpec, LeakSpec};
 use crate::classify::{ClassifySpec, Rules};
 use crate::decode;
 use crate::fetch::FetchSpec;
-use crate::policy::AllowEntry;
+use crate::policy::{AllowEntry, ModuleRules};
 use crate::snapshots::{Bounds, StorageSpec};
 use crate::tally::SeriesLimits;
 use crate::target::Target;
@@ -141,6 +141,8 @@ pub struct Module {
     pub body_bytes: u64,
     /// The same of the detailed profile, which is read as it comes.
     pub detail_body_bytes: u64,
+    /// What alone it may be used for, within the `allow` of the configuration; `None` without that key.
+    pub allow: Option<Vec<AllowEntry>>,
 }
 
 /// A profile the exporter can ask for.
@@ -260,22 +262,6 @@ impl Config {
         }
         self
     }
-
-    /// The same with further static targets, probed by the module `default`. One that the configuration has
-    /// already stays as it is there.
-    #[must_use]
-    pub fn with_targets(mut self, targets: &[Target]) -> Self {
-        for target in targets {
-            if self.targets.iter().all(|known| known.target != *target) {
-                self.targets.push(StaticTarget {
-                    target: target.clone(),
-                    module: ModuleName::default(),
-                    labels: BTreeMap::new(),
-                });
-            }
-        }
-        self
-    }
 }
 
 impl Default for Config {
@@ -337,10 +323,23 @@ impl fmt::Display for ModuleName {
 }
 
 impl Module {
-    /// The module alone, as [`Config::render`] writes it.
+    /// What it says about where it may be used, with the static targets that name it.
+    #[must_use]
+    pub fn rules_for<'a>(&'a self, targets: &'a [Target]) -> ModuleRules<'a> {
+        ModuleRules {
+            name: self.name.as_str(),
+            allow: self.allow.as_deref(),
+            targets,
+            credentials: self.fetch.sends_credentials(),
+            over_http: self.fetch.credentials_over_http,
+        }
+    }
+
+    /// The module alone, as [`Config::render`] writes it, less what it says of the network: where it may go, and through
+    /// which proxy. Who asks about a probe is told no more addresses than he gave.
     #[must_use]
     pub fn render(&self) -> String {
-        raw::print(&render::module(self))
+        raw::print(&render::module_for_askers(self))
             .unwrap_or_else(|problem| format!("# cannot be shown: {problem}\n"))
     }
 }
@@ -378,6 +377,7 @@ impl Default for Module {
             },
             body_bytes: DEFAULT_BODY_BYTES,
             detail_body_bytes: DEFAULT_DETAIL_BODY_BYTES,
+            allow: None,
         }
     }
 }
@@ -399,6 +399,7 @@ impl PartialEq for Module {
             decode,
             body_bytes,
             detail_body_bytes,
+            allow,
         } = self;
         *name == other.name
             && *path == other.path
@@ -412,6 +413,7 @@ impl PartialEq for Module {
             && *decode == other.decode
             && *body_bytes == other.body_bytes
             && *detail_body_bytes == other.detail_body_bytes
+            && *allow == other.allow
     }
 }
 

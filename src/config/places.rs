@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::compile::{MAX_LABEL_BYTES, at_most, number};
 use super::error::{ConfigError, Fault, KeyPath};
 use super::raw::{RawAllow, RawTarget, UniqueMap};
-use super::{Module, ModuleName, StaticTarget, hint};
+use super::{Config, DEFAULT_MODULE, Module, ModuleName, StaticTarget, hint};
 use crate::policy::{AllowEntry, EntryError, Place};
 use crate::target::Target;
 
@@ -46,7 +46,42 @@ const OWN_LABELS: [&str; 17] = [
     "value",
 ];
 
-/// Compiles `targets`; the modules they name must exist.
+impl Config {
+    /// The same with further static targets, probed by the module `default`. One that the configuration has
+    /// already stays as it is there.
+    ///
+    /// # Errors
+    /// When the module may not be used for one of them.
+    pub fn with_targets(mut self, targets: &[Target]) -> Result<Self, ConfigError> {
+        let module = self.module(DEFAULT_MODULE).cloned().unwrap_or_default();
+        for target in targets {
+            if self.targets.iter().all(|known| known.target != *target) {
+                if let Some(refusal) = module.rules_for(targets).refuses(target) {
+                    let problem = format!("--target {target}: {refusal}");
+                    return Err(ConfigError::new(
+                        KeyPath::root(),
+                        Fault::Refused { problem },
+                    ));
+                }
+                self.targets.push(StaticTarget {
+                    target: target.clone(),
+                    module: ModuleName::default(),
+                    labels: BTreeMap::new(),
+                });
+            }
+        }
+        Ok(self)
+    }
+
+    /// The static targets that name a module.
+    #[must_use]
+    pub fn targets_of(&self, module: &ModuleName) -> Vec<Target> {
+        let own = self.targets.iter().filter(|known| known.module == *module);
+        own.map(|known| known.target.clone()).collect()
+    }
+}
+
+/// Compiles `targets`; the modules they name must exist, and may be used for them.
 pub(super) fn targets(
     key: &KeyPath,
     raw: Vec<RawTarget>,
@@ -81,8 +116,8 @@ pub(super) fn targets(
                 },
             ));
         }
-        let name = raw.module.as_deref().unwrap_or(super::DEFAULT_MODULE);
-        let Some((module, _)) = modules.get_key_value(name) else {
+        let name = raw.module.as_deref().unwrap_or(DEFAULT_MODULE);
+        let Some((name, module)) = modules.get_key_value(name) else {
             let hint = hint::did_you_mean(name, modules.keys().map(ModuleName::as_str));
             let fault = Fault::UnknownModule {
                 name: name.to_owned(),
@@ -92,13 +127,18 @@ pub(super) fn targets(
                 ..ConfigError::new(key.key("module"), fault)
             });
         };
+        let own = std::slice::from_ref(&target);
+        if let Some(refusal) = module.rules_for(own).refuses(&target) {
+            let problem = refusal.to_string();
+            return Err(ConfigError::new(url_key, Fault::Refused { problem }));
+        }
         let labels = target_labels(
             &key.key("labels"),
             raw.labels.map_or_else(Vec::new, |UniqueMap(labels)| labels),
         )?;
         targets.push(StaticTarget {
             target,
-            module: module.clone(),
+            module: name.clone(),
             labels,
         });
     }

@@ -61,6 +61,11 @@ pub(super) struct RawModule {
     pub(super) classify: Option<RawClassify>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) limits: Option<RawLimits>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "never_null"
+    )]
+    pub(super) allow: Option<Vec<RawAllow>>,
 }
 
 /// `modules.NAME.http`.
@@ -81,6 +86,8 @@ pub(super) struct RawHttp {
     pub(super) http_headers: Option<UniqueMap<RawHeader>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) enable_http2: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) credentials_over_http: Option<bool>,
 }
 
 /// `modules.NAME.http.basic_auth`.

@@ -5,7 +5,7 @@
 
 use crate::fetch::{Auth, FetchSpec, Pem, TlsSpec, TlsVersion};
 use crate::policy::{AllowEntry, Place};
-use crate::secret::Secret;
+use crate::secret::{HIDDEN, Secret};
 use crate::units::{DurationText, SizeText};
 
 use super::raw::{
@@ -87,7 +87,21 @@ pub(super) fn module(module: &Module) -> RawModule {
             detail_body_bytes: Some(SizeText(module.detail_body_bytes).to_string()),
             inflated_bytes: Some(SizeText(module.decode.inflated_bytes).to_string()),
         }),
+        allow: module
+            .allow
+            .as_ref()
+            .map(|entries| entries.iter().map(allow).collect()),
     }
+}
+
+/// The same without addresses.
+pub(super) fn module_for_askers(known: &Module) -> RawModule {
+    let mut raw = module(known);
+    raw.allow = None;
+    if let Some(http) = &mut raw.http {
+        http.proxy_url = http.proxy_url.as_ref().map(|_| HIDDEN.to_owned());
+    }
+    raw
 }
 
 fn http(spec: &FetchSpec) -> RawHttp {
@@ -96,6 +110,7 @@ fn http(spec: &FetchSpec) -> RawHttp {
         proxy_url: spec.proxy.as_ref().map(ToString::to_string),
         follow_redirects: Some(spec.follow_redirects),
         enable_http2: Some(spec.http2),
+        credentials_over_http: Some(spec.credentials_over_http),
         ..RawHttp::default()
     };
     match &spec.auth {

@@ -12,8 +12,22 @@ use super::error::FetchError;
 use super::fault::Evidence;
 use super::trace::{Phase, Phases, Trace};
 
-/// A longer content type is cut: it is shown on pages and in logs.
-const MAX_CONTENT_TYPE_BYTES: usize = 128;
+/// Content types that are told: those of profiles, and of what answers in their place. Others are words of the target's.
+const KNOWN_TYPES: [&str; 10] = [
+    "application/gzip",
+    "application/json",
+    "application/octet-stream",
+    "application/vnd.google.protobuf",
+    "application/x-gzip",
+    "application/x-protobuf",
+    "application/xml",
+    "text/html",
+    "text/plain",
+    "text/xml",
+];
+
+/// In place of any other.
+const OTHER_TYPE: &str = "another content type";
 
 /// An answer with status 200 whose body is still to be read. Dropping it closes the connection.
 #[derive(Debug)]
@@ -32,7 +46,8 @@ pub struct Fetched {
     pub phases: Phases,
     /// Bytes of the body as sent, as far as it was read.
     pub body_bytes: u64,
-    /// `Content-Type`, cut at 128 bytes; what is not printable ASCII is replaced.
+    /// `Content-Type` less its parameters, where it is one that profiles and pages have; otherwise only that there was
+    /// another.
     pub content_type: Option<String>,
     /// Whether a connection was opened for it, as opposed to a reused one.
     pub new_connection: bool,
@@ -55,18 +70,8 @@ impl Answer {
         {
             return Err(FetchError::TooLarge { limit });
         }
-        let content_type = response.headers().get(CONTENT_TYPE).map(|value| {
-            let bytes = value.as_bytes().iter().take(MAX_CONTENT_TYPE_BYTES);
-            bytes
-                .map(|byte| {
-                    if matches!(byte, b' '..=b'~') {
-                        char::from(*byte)
-                    } else {
-                        '?'
-                    }
-                })
-                .collect()
-        });
+        let content_type = response.headers().get(CONTENT_TYPE);
+        let content_type = content_type.map(|value| media_type(value.as_bytes()));
         let fetched = Fetched {
             phases: trace.phases(),
             body_bytes: 0,
@@ -118,6 +123,33 @@ impl Answer {
         FetchError::Cut {
             received: self.fetched.body_bytes,
             reset: Evidence::of(error).is_reset(),
+        }
+    }
+}
+
+/// The known content type that a header holds (RFC 9110, section 8.3.1).
+fn media_type(value: &[u8]) -> String {
+    let media = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    let media = media.trim_ascii();
+    let known = KNOWN_TYPES
+        .iter()
+        .find(|known| media.eq_ignore_ascii_case(known.as_bytes()));
+    known.copied().unwrap_or(OTHER_TYPE).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_type_says_what_it_is_and_no_more() {
+        let check =
+            |value: &[u8], expected: &str| assert_eq!(media_type(value), expected, "{value:?}");
+        check(b"text/plain; charset=utf-8", "text/plain");
+        check(b" Application/Octet-Stream ", "application/octet-stream");
+        check(b"text/html; token=hunter2", "text/html");
+        for strange in [&b""[..], b"text", b"text/", b"text/hunter2", b"text/\xff"] {
+            check(strange, OTHER_TYPE);
         }
     }
 }

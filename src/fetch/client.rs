@@ -9,8 +9,9 @@ use std::time::Duration;
 use reqwest::{Client, ClientBuilder};
 use rustls::ClientConfig;
 
-use super::error::FetchBuildError;
-use super::spec::FetchSpec;
+use super::error::{FetchBuildError, Party};
+use super::spec::{FetchSpec, TlsSpec};
+use super::tls::client_config;
 use super::trace::{Pinned, TimedLayer};
 
 /// Longer than the scrape intervals in use (15 s to 60 s), so that a scrape finds the connection of the one before.
@@ -25,6 +26,9 @@ const USER_AGENT: &str = concat!("goroutine_exporter/", env!("CARGO_PKG_VERSION"
 /// The clients of one module: one for everything over TCP, one for each unix socket.
 pub(super) struct Clients {
     tcp: Client,
+    /// The same without the client certificate, for other origins that a target redirects to. With sessions of its own:
+    /// a resumed one would tell who opened it.
+    away: Client,
     tls: ClientConfig,
     http2: bool,
     /// Oldest first.
@@ -41,22 +45,42 @@ impl fmt::Debug for Clients {
 }
 
 impl Clients {
-    pub(super) fn new(spec: &FetchSpec, tls: ClientConfig) -> Result<Self, FetchBuildError> {
-        let mut builder = builder(tls.clone(), spec.http2);
-        if let Some(url) = &spec.proxy {
-            builder = builder
-                .proxy(reqwest::Proxy::all(url.clone()).map_err(|_| FetchBuildError::Proxy)?);
-        }
+    /// The clients of `spec`, with what its TLS files hold in `tls`.
+    pub(super) fn new(spec: &FetchSpec, tls: &TlsSpec) -> Result<Self, FetchBuildError> {
+        let config = client_config(tls, spec.http2)?;
+        let over_tcp = |tls: ClientConfig| {
+            let mut builder = builder(tls, spec.http2);
+            if let Some(url) = &spec.proxy {
+                builder = builder
+                    .proxy(reqwest::Proxy::all(url.clone()).map_err(|_| FetchBuildError::Proxy)?);
+            }
+            build(builder)
+        };
+        let tcp = over_tcp(config.clone())?;
+        let away = if tls.identity.is_some() {
+            let nobody = TlsSpec {
+                identity: None,
+                ..tls.clone()
+            };
+            over_tcp(client_config(&nobody, spec.http2)?)?
+        } else {
+            tcp.clone()
+        };
         Ok(Self {
-            tcp: build(builder)?,
-            tls,
+            tcp,
+            away,
+            tls: config,
             http2: spec.http2,
             sockets: Mutex::new(Vec::new()),
         })
     }
 
-    pub(super) fn tcp(&self) -> Client {
-        self.tcp.clone()
+    /// The client for the target, or for another origin that it redirected to.
+    pub(super) fn tcp(&self, party: Party) -> Client {
+        match party {
+            Party::Target => self.tcp.clone(),
+            Party::Redirect | Party::Proxy => self.away.clone(),
+        }
     }
 
     /// The client of a socket, made at first use.
@@ -99,12 +123,10 @@ fn build(builder: ClientBuilder) -> Result<Client, FetchBuildError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fetch::tls::client_config;
 
     #[tokio::test]
     async fn clients_of_sockets_are_kept_and_bounded() {
-        let spec = FetchSpec::default();
-        let clients = Clients::new(&spec, client_config(&spec.tls, false).unwrap()).unwrap();
+        let clients = Clients::new(&FetchSpec::default(), &TlsSpec::default()).unwrap();
         let known = || -> Vec<PathBuf> {
             clients
                 .sockets

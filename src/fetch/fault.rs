@@ -58,7 +58,7 @@ pub enum TlsFault {
     Alert(String),
     /// The connection was closed in the middle.
     Closed,
-    /// In the TLS library's words.
+    /// Anything else, by the TLS library's name for it.
     Other(String),
 }
 
@@ -200,9 +200,37 @@ impl TlsFault {
                 | Certificate::ExpiredContext { .. }
                 | Certificate::NotValidYet
                 | Certificate::NotValidYetContext { .. } => Self::Expired,
-                other => Self::Other(other.to_string()),
+                other => Self::Other(format!("the certificate is refused: {}", kind(other))),
             },
-            other => Self::Other(other.to_string()),
+            // Said by this program: that the system trusts nobody.
+            Error::General(words) => Self::Other(words.clone()),
+            other => Self::Other(kind(other)),
         }
+    }
+}
+
+/// The name of an error's variant. What it holds comes from the other side.
+fn kind(error: &impl fmt::Debug) -> String {
+    let mut text = format!("{error:?}");
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric());
+    text.truncate(end.unwrap_or(text.len()));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{CertificateError, Error, OtherError};
+
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_certificate_is_told() {
+        let told = |error: Error| TlsFault::of(&error).to_string();
+        let other = OtherError(std::sync::Arc::new(io::Error::other("planted")));
+        let refused = Error::InvalidCertificate(CertificateError::Other(other.clone()));
+        assert_eq!(told(refused), "the certificate is refused: Other");
+        assert_eq!(told(Error::Other(other)), "Other");
+        let revoked = Error::InvalidCertificate(CertificateError::Revoked);
+        assert_eq!(told(revoked), "the certificate is refused: Revoked");
     }
 }

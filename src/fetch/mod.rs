@@ -5,7 +5,8 @@
 //!   redirect, a name that resolves anew, or a pooled connection.
 //! - The deadline covers everything: files of secrets, lookup, connection, handshake, head, body.
 //! - The body is never buffered: it is handed over chunk by chunk and counted against a limit, and never inflated.
-//! - Credentials go to the configured target, and never to another origin that it redirects to.
+//! - Credentials, a client certificate included, go to the configured target, and never to another origin that it
+//!   redirects to; over plain HTTP only when the policy says so.
 //! - Dropping a future or an [`Answer`] closes the connection, so the target stops working for nobody.
 //!
 //! It keeps no state besides idle connections, and knows nothing of what the body means.
@@ -114,7 +115,7 @@ impl Fetcher {
     fn made_of(made_of: MadeOf) -> Result<Self, FetchBuildError> {
         let MadeOf { spec, tls } = &made_of;
         Ok(Self {
-            clients: Clients::new(spec, tls::client_config(tls, spec.http2)?)?,
+            clients: Clients::new(spec, tls)?,
             credentials: Credentials::new(spec)?,
             proxy: spec.proxy.as_ref().map(Proxy::new).transpose()?,
             follow_redirects: spec.follow_redirects,
@@ -224,13 +225,14 @@ impl Fetcher {
             let endpoint = Endpoint::of_url(url).ok_or(FetchError::Internal {
                 what: "a URL without a host",
             })?;
-            (self.clients.tcp(), endpoint)
+            (self.clients.tcp(party), endpoint)
         };
         let rooted = party == Party::Target && request.target.is_rooted();
         let hop = Hop {
             endpoint,
             party,
             rooted,
+            plain: url.scheme() == "http",
             policy: request.policy,
             proxy: self.proxy.as_ref(),
         };
@@ -303,7 +305,9 @@ fn redirect_to(response: &Response, from: &Url) -> Result<Url, RedirectFault> {
         .join(location.ok_or(RedirectFault::NoLocation)?)
         .map_err(|_| RedirectFault::BadLocation)?;
     next.set_fragment(None);
-    let plain = next.username().is_empty() && next.password().is_none() && next.has_host();
+    let plain = next.username().is_empty()
+        && next.password().is_none()
+        && Endpoint::of_url(&next).is_some();
     match (from.scheme(), next.scheme()) {
         ("https", "http") => Err(RedirectFault::Downgrade),
         (_, "http" | "https") if plain => Ok(next),

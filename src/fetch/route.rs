@@ -1,6 +1,7 @@
 //! From an endpoint to the addresses a request may be sent to: look up, check, pin.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::time::Instant;
 
 use tokio::sync::Semaphore;
@@ -72,6 +73,8 @@ pub(super) struct Hop<'a> {
     pub(super) party: Party,
     /// Look the name up as it is, without the system's search domains.
     pub(super) rooted: bool,
+    /// Whether what is sent passes the network unencrypted.
+    pub(super) plain: bool,
     pub(super) policy: &'a Policy,
     pub(super) proxy: Option<&'a Proxy>,
 }
@@ -81,25 +84,57 @@ impl Hop<'_> {
     /// may lead to. None of them for a socket, which the policy has then permitted.
     pub(super) async fn prepare(&self, trace: &Trace) -> Result<Vec<SocketAddr>, FetchError> {
         if let Endpoint::Socket(path) = self.endpoint {
-            return self
-                .policy
-                .check_socket(path)
-                .map(|()| Vec::new())
-                .map_err(|refusal| refused(self.party, refusal));
+            return self.prepare_socket(path).await.map(|()| Vec::new());
         }
         trace.resolving();
+        let permitted = self.prepare_tcp(trace).await?;
+        // Another origin than the target's gets no credentials that could be read on the way.
+        if self.plain && self.party == Party::Target {
+            self.policy
+                .check_plain(&self.endpoint)
+                .map_err(|refusal| refused(self.party, refusal))?;
+        }
+        Ok(permitted)
+    }
+
+    /// Sockets below a directory of `allow` may be no links. Whoever may write there can still put one in place between
+    /// this look and the connection, which is why a directory is for who is trusted with it.
+    async fn prepare_socket(&self, path: &Path) -> Result<(), FetchError> {
+        self.policy
+            .check_socket(path)
+            .map_err(|refusal| refused(self.party, refusal))?;
+        let Some(folder) = self.policy.folder_of(path) else {
+            return Ok(());
+        };
+        let (folder, below) = (folder.to_owned(), path.to_owned());
+        let linked = tokio::task::spawn_blocking(move || is_linked(&folder, &below)).await;
+        match linked {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(refused(self.party, self.policy.refuse_link(path))),
+            Err(_) => Err(FetchError::Internal {
+                what: "looking at a socket broke off",
+            }),
+        }
+    }
+
+    async fn prepare_tcp(&self, trace: &Trace) -> Result<Vec<SocketAddr>, FetchError> {
         let Some(proxy) = self.proxy else {
             return self.prepare_direct(trace).await;
         };
+        let mut target = Vec::new();
         if proxy.resolves {
             self.policy
                 .check_behind_proxy(&self.endpoint)
                 .map_err(|refusal| refused(self.party, refusal))?;
         } else {
-            self.prepare_direct(trace).await?;
+            target = self.prepare_direct(trace).await?;
         }
         let endpoint = proxy.endpoint();
-        let found = look_up(&endpoint, false, Party::Proxy, trace).await?;
+        let mut found = look_up(&endpoint, false, Party::Proxy, trace).await?;
+        // Addresses are pinned by name alone: where the target is on the proxy's host, to what both may be.
+        if endpoint.host() == self.endpoint.host() && !target.is_empty() {
+            found.retain(|found| target.iter().any(|target| target.ip() == found.ip()));
+        }
         let permitted = self
             .policy
             .check_proxy(&endpoint, &found)
@@ -152,6 +187,16 @@ impl Hop<'_> {
         }
         Ok(permitted)
     }
+}
+
+/// Whether something on the way from `folder` down to `path` is a link.
+fn is_linked(folder: &Path, path: &Path) -> bool {
+    let mut at = folder.to_owned();
+    let below = path.strip_prefix(folder).unwrap_or(path);
+    below.components().any(|part| {
+        at.push(part);
+        std::fs::symlink_metadata(&at).is_ok_and(|found| found.is_symlink())
+    })
 }
 
 /// A refusal in words that fit the asker: what they did not write themselves is not named.

@@ -22,6 +22,18 @@ pub struct FetchSpec {
     pub follow_redirects: bool,
     /// Whether HTTP/2 may be spoken over TLS.
     pub http2: bool,
+    /// Whether credentials may be sent over plain HTTP. It is the policy that refuses it
+    /// ([`ModuleRules`](crate::policy::ModuleRules)).
+    pub credentials_over_http: bool,
+}
+
+impl FetchSpec {
+    /// Whether a target learns from a request what opens other doors: credentials, a header (nobody but its author
+    /// knows which of them are secret), a client certificate.
+    #[must_use]
+    pub fn sends_credentials(&self) -> bool {
+        self.auth.is_some() || !self.headers.is_empty() || self.tls.identity.is_some()
+    }
 }
 
 /// Credentials sent with each request.

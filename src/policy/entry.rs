@@ -38,8 +38,9 @@ pub struct HostPattern {
     name: String,
 }
 
-/// The path of a socket, or of a directory (with `/` at its end) for every socket below it. Compared as text: links
-/// are not followed.
+/// The path of a socket, or of a directory (with `/` at its end) for every socket below it, compared as text. A path
+/// that is named may be a link, and is followed; what is found below a directory may not
+/// ([`Policy::folder_of`](super::Policy::folder_of)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketPattern(String);
 
@@ -60,7 +61,7 @@ pub enum EntryError {
 
 impl AllowEntry {
     /// Whether the entry speaks for this port.
-    pub(super) fn has_port(&self, port: u16) -> bool {
+    fn has_port(&self, port: u16) -> bool {
         self.ports.is_empty() || self.ports.contains(&port)
     }
 
@@ -106,6 +107,43 @@ impl AllowEntry {
     }
 }
 
+/// Whether some entry could permit an address that `name` resolves to.
+pub(super) fn possible(entries: &[AllowEntry], name: &str, port: u16) -> bool {
+    entries.iter().any(|entry| match &entry.place {
+        Place::Cidr(_) => entry.has_port(port),
+        Place::Host(host) => entry.has_port(port) && host.matches(name),
+        Place::Socket(_) => false,
+    })
+}
+
+/// Whether an entry by `host` permits `name`.
+pub(super) fn permits_name(entries: &[AllowEntry], name: &str, port: u16) -> bool {
+    entries.iter().any(|entry| {
+        matches!(&entry.place, Place::Host(host) if host.matches(name)) && entry.has_port(port)
+    })
+}
+
+/// Whether an entry by `cidr` permits an address.
+pub(super) fn permits_address(entries: &[AllowEntry], address: IpAddr, port: u16) -> bool {
+    let canonical = address.to_canonical();
+    cidrs(entries, port).any(|net| net.contains(&canonical))
+}
+
+/// Whether an entry by `path` permits a socket.
+pub(super) fn permits_socket(entries: &[AllowEntry], path: &Path) -> bool {
+    entries
+        .iter()
+        .any(|entry| matches!(&entry.place, Place::Socket(socket) if socket.matches(path)))
+}
+
+/// The networks among the entries that speak for a port.
+pub(super) fn cidrs(entries: &[AllowEntry], port: u16) -> impl Iterator<Item = &IpNet> {
+    entries.iter().filter_map(move |entry| match &entry.place {
+        Place::Cidr(net) if entry.has_port(port) => Some(net),
+        _ => None,
+    })
+}
+
 /// A network inside `::ffff:0:0/96` as the IPv4 network it stands for; any other as it is, host bits cleared.
 fn canonical_net(net: IpNet) -> IpNet {
     let net = net.trunc();
@@ -120,6 +158,12 @@ fn canonical_net(net: IpNet) -> IpNet {
 }
 
 impl HostPattern {
+    /// Whether it speaks for every name below one.
+    #[must_use]
+    pub fn is_below(&self) -> bool {
+        self.below
+    }
+
     /// Whether the pattern speaks for `name`: lower case, in ASCII, without a closing dot.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
@@ -174,6 +218,11 @@ impl SocketPattern {
         } else {
             path == self.0
         }
+    }
+
+    /// The directory, when it is one that the pattern names.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.0.ends_with('/').then(|| Path::new(&self.0))
     }
 }
 

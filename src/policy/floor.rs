@@ -33,7 +33,11 @@ impl fmt::Display for FloorRange {
     }
 }
 
-const V4: [(Ipv4Net, FloorRange); 5] = [
+/// Metadata services are listed as their clouds document them. What else the registries of IANA for special purposes
+/// hold is left to `allow`: private (RFC 1918, RFC 4193) and shared space (RFC 6598) is where services are, networks use
+/// 240.0.0.0/4 as if it were private, and nothing answers in the ranges for documentation and benchmarks. Nor has the API
+/// of a cluster an address of its own.
+const V4: [(Ipv4Net, FloorRange); 7] = [
     (
         Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16),
         FloorRange::LinkLocal,
@@ -41,6 +45,16 @@ const V4: [(Ipv4Net, FloorRange); 5] = [
     // Alibaba Cloud's metadata service, in the shared address space of RFC 6598.
     (
         Ipv4Net::new_assert(Ipv4Addr::new(100, 100, 100, 200), 32),
+        FloorRange::Metadata,
+    ),
+    // Azure's WireServer, which hands virtual machines their configuration and certificates: a public address.
+    (
+        Ipv4Net::new_assert(Ipv4Addr::new(168, 63, 129, 16), 32),
+        FloorRange::Metadata,
+    ),
+    // Oracle Cloud's in its older form, in the range of RFC 6890 for protocols.
+    (
+        Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 0, 192), 32),
         FloorRange::Metadata,
     ),
     (
@@ -57,20 +71,27 @@ const V4: [(Ipv4Net, FloorRange); 5] = [
     ),
 ];
 
-const V6: [(Ipv6Net, FloorRange); 5] = [
+const V6: [(Ipv6Net, FloorRange); 9] = [
     (
         Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
         FloorRange::LinkLocal,
     ),
-    // The metadata services of AWS and of Google Cloud over IPv6, in unique local addresses.
+    // AWS keeps this block of unique local addresses for services of the instance: metadata at 254, the credentials of
+    // EKS pods at 23.
     (
-        Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254), 128),
+        Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0), 32),
         FloorRange::Metadata,
     ),
-    (
-        Ipv6Net::new_assert(Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254), 128),
-        FloorRange::Metadata,
-    ),
+    // Google Cloud.
+    metadata(Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254)),
+    // Oracle Cloud.
+    metadata(Ipv6Addr::new(0xfd00, 0x00c1, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
+    // Alibaba Cloud.
+    metadata(Ipv6Addr::new(0xfd00, 0x0100, 0, 0, 0, 0, 0x0100, 0x0200)),
+    // Scaleway.
+    metadata(Ipv6Addr::new(0xfd00, 0x0042, 0, 0, 0, 0, 0, 0x0042)),
+    // Akamai, formerly Linode.
+    metadata(Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1)),
     (
         Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8),
         FloorRange::Multicast,
@@ -80,6 +101,11 @@ const V6: [(Ipv6Net, FloorRange); 5] = [
         FloorRange::Unspecified,
     ),
 ];
+
+/// One address of a metadata service.
+const fn metadata(address: Ipv6Addr) -> (Ipv6Net, FloorRange) {
+    (Ipv6Net::new_assert(address, 128), FloorRange::Metadata)
+}
 
 /// The range of the floor an address lies in, taken as it is written.
 pub(super) fn range_of(address: IpAddr) -> Option<(IpNet, FloorRange)> {
@@ -100,7 +126,7 @@ pub(super) fn range_of(address: IpAddr) -> Option<(IpNet, FloorRange)> {
 ///
 /// The forms: IPv4-mapped and IPv4-compatible (RFC 4291), IPv4-translated (RFC 2765), NAT64 (RFC 6052, and RFC 8215 for the prefix of local use,
 /// where the operator chooses the length), 6to4 (RFC 3056), Teredo (RFC 4380: server, and client with its bits
-/// inverted). A NAT64 prefix of the network's own cannot be known here.
+/// inverted), ISATAP (RFC 5214: behind any prefix). A NAT64 prefix of the network's own cannot be known here.
 pub(super) fn embedded(address: IpAddr) -> impl Iterator<Item = (IpAddr, u8)> {
     let mut found = vec![(address.to_canonical(), 0)];
     if let IpAddr::V6(v6) = address {
@@ -132,6 +158,10 @@ pub(super) fn embedded(address: IpAddr) -> impl Iterator<Item = (IpAddr, u8)> {
                 carries(96, Ipv4Addr::from_bits(!bits_after(bits, 96).to_bits()));
             }
             _ => {}
+        }
+        // The bit that says whether the IPv4 address is unique in the world may be set or not.
+        if matches!(v6.segments(), [.., 0 | 0x200, 0x5efe, _, _]) {
+            carries(96, bits_after(bits, 96));
         }
     }
     found.into_iter()

@@ -6,23 +6,27 @@
 //! Order of the rules: the floor refuses link-local, multicast and the like unless an entry by `cidr` was written
 //! for them (`floor`); then an entry of `allow` must permit the address (by `cidr`) or the name it was found by
 //! (by `host`), or the target must be a configured one, or loopback while the exporter listens on loopback only, or
-//! `--web.allow-any-target` given. Sockets are permitted by path alone.
+//! `--web.allow-any-target` given. Sockets are permitted by path alone. What a module says of itself narrows that
+//! further (`module`).
 
 mod entry;
 mod floor;
+mod module;
 mod refusal;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-
-use ipnet::IpNet;
+use std::sync::Arc;
 
 pub use entry::{AllowEntry, EntryError, HostPattern, Place, SocketPattern};
 pub use floor::FloorRange;
+pub use module::ModuleRules;
 pub use refusal::{Refusal, RefusalReason};
 
 use crate::target::{Endpoint, Target};
+use entry::{cidrs, permits_address, permits_name, permits_socket, possible};
 use floor::embedded;
+use module::Restriction;
 use refusal::Asked;
 
 /// What holds besides the entries of `allow`.
@@ -36,9 +40,18 @@ pub struct Defaults<'a> {
     pub any_target: bool,
 }
 
-/// The compiled rules of one configuration.
-#[derive(Clone, Debug)]
+/// The compiled rules of one configuration, as they hold for one of its modules. The default permits nothing.
+///
+/// Equal ones decide alike. Connections that were opened under one may be used under another only when they are equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
+    top: Arc<Top>,
+    module: Option<Restriction>,
+}
+
+/// What holds for every module.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Top {
     /// As configured under `allow`: these alone can lift the floor.
     allow: Vec<AllowEntry>,
     /// What the defaults amount to.
@@ -60,9 +73,21 @@ impl Policy {
         }
         let allow = entries.into_iter().map(AllowEntry::canonical).collect();
         Self {
-            allow,
-            implied,
-            any_target: defaults.any_target,
+            top: Arc::new(Top {
+                allow,
+                implied,
+                any_target: defaults.any_target,
+            }),
+            module: None,
+        }
+    }
+
+    /// The same rules, narrowed by what a module says of itself.
+    #[must_use]
+    pub fn for_module(&self, rules: &ModuleRules<'_>) -> Self {
+        Self {
+            top: Arc::clone(&self.top),
+            module: Some(Restriction::new(rules)),
         }
     }
 
@@ -71,17 +96,24 @@ impl Policy {
     /// # Errors
     /// When no rule could; so the exporter asks no name server on behalf of strangers.
     pub fn check_before_lookup(&self, name: &str, port: u16) -> Result<(), Refusal> {
-        let possible = self.any_target
-            || self.entries().any(|entry| match &entry.place {
-                Place::Cidr(_) => entry.has_port(port),
-                Place::Host(host) => entry.has_port(port) && host.matches(name),
-                Place::Socket(_) => false,
-            });
-        if possible {
-            Ok(())
-        } else {
-            Err(self.refuse(&Endpoint::Name { name, port }, &[]))
-        }
+        let top = &self.top;
+        let at_top = top.any_target || top.entries().any(|entries| possible(entries, name, port));
+        let in_module = |module: &Restriction| module.possible(&top.allow, name, port);
+        self.decide(
+            at_top,
+            self.module.as_ref().is_none_or(in_module),
+            &Endpoint::Name { name, port },
+            &[],
+        )
+    }
+
+    /// Whether what the module sends may be sent to `endpoint` over plain HTTP. A socket is no network.
+    ///
+    /// # Errors
+    /// When it sends credentials, and nobody wrote that these may go unencrypted.
+    pub fn check_plain(&self, endpoint: &Endpoint<'_>) -> Result<(), Refusal> {
+        let module = self.module.as_ref();
+        module.map_or(Ok(()), |module| module.check_plain(endpoint))
     }
 
     /// The addresses of `resolved` that `endpoint` may be connected to, in their order. For an address written as
@@ -99,20 +131,30 @@ impl Policy {
             Endpoint::Address(address) => (None, address.port()),
             Endpoint::Socket(path) => return self.check_socket(path).map(|()| Vec::new()),
         };
-        let permitted: Vec<SocketAddr> = resolved
+        let at_top: Vec<SocketAddr> = resolved
             .iter()
-            .filter(|address| self.permits(name, address.ip(), port))
+            .filter(|address| self.top.permits(name, address.ip(), port))
             .copied()
             .collect();
-        if permitted.is_empty() {
-            Err(self.refuse(endpoint, resolved))
-        } else {
-            Ok(permitted)
-        }
+        let in_module = |address: &SocketAddr| {
+            let permits =
+                |module: &Restriction| module.permits(&self.top.allow, name, address.ip(), port);
+            self.module.as_ref().is_none_or(permits)
+        };
+        let permitted: Vec<SocketAddr> =
+            at_top.iter().filter(|at| in_module(at)).copied().collect();
+        self.decide(
+            !at_top.is_empty(),
+            !permitted.is_empty(),
+            endpoint,
+            resolved,
+        )?;
+        Ok(permitted)
     }
 
     /// Whether a target may be asked for through a proxy that resolves names itself. An address is checked as ever;
-    /// a name can only be held to the entries by `host`, and to the configured targets.
+    /// a name can only be held to the entries by `host`, and to the configured targets. `--web.allow-any-target` is no
+    /// word for it: nobody could keep it from resolving to where no probe goes.
     ///
     /// # Errors
     /// When nothing permits it.
@@ -121,12 +163,13 @@ impl Policy {
             Endpoint::Address(address) => self.check(endpoint, &[*address]).map(|_| ()),
             Endpoint::Socket(path) => self.check_socket(path),
             Endpoint::Name { name, port } => {
-                let permitted = self.any_target || self.permits_name(name, *port);
-                if permitted {
-                    Ok(())
-                } else {
-                    Err(self.refuse(endpoint, &[]))
-                }
+                let top = &self.top;
+                let at_top = top
+                    .entries()
+                    .any(|entries| permits_name(entries, name, *port));
+                let in_module = |module: &Restriction| module.permits_name(&top.allow, name, *port);
+                let in_module = self.module.as_ref().is_none_or(in_module);
+                self.decide(at_top, in_module, endpoint, &[])
             }
         }
     }
@@ -143,11 +186,14 @@ impl Policy {
     ) -> Result<Vec<SocketAddr>, Refusal> {
         let permitted: Vec<SocketAddr> = resolved
             .iter()
-            .filter(|address| self.floor_of(address.ip(), address.port()).is_none())
+            .filter(|address| {
+                let floor = self.top.floor_of(address.ip(), address.port());
+                floor.is_none()
+            })
             .copied()
             .collect();
         if permitted.is_empty() {
-            Err(self.refuse(endpoint, resolved))
+            Err(self.top.refuse(endpoint, resolved))
         } else {
             Ok(permitted)
         }
@@ -158,34 +204,65 @@ impl Policy {
     /// # Errors
     /// When no entry and no configured target names it.
     pub fn check_socket(&self, path: &Path) -> Result<(), Refusal> {
-        let permitted = self
-            .entries()
-            .any(|entry| matches!(&entry.place, Place::Socket(socket) if socket.matches(path)));
-        if permitted {
-            Ok(())
-        } else {
-            Err(Refusal::new(
-                RefusalReason::Unix,
-                Asked::Socket(path.to_owned()),
-                None,
-            ))
-        }
+        let top = &self.top;
+        let in_module = |module: &Restriction| module.permits_socket(&top.allow, path);
+        self.decide(
+            top.entries().any(|entries| permits_socket(entries, path)),
+            self.module.as_ref().is_none_or(in_module),
+            &Endpoint::Socket(path),
+            &[],
+        )
     }
 
+    /// The directory below which a permitted socket was found, when no entry names the socket itself. Nothing below
+    /// it may be a link: who may write there could lead the exporter to any socket of the machine.
+    #[must_use]
+    pub fn folder_of(&self, path: &Path) -> Option<&Path> {
+        let entries = self.top.entries().flatten();
+        let mut found = entries.filter_map(|entry| match &entry.place {
+            Place::Socket(socket) if socket.matches(path) => Some(socket.folder()),
+            _ => None,
+        });
+        let first = found.next()??;
+        found.try_fold(first, |longest, folder| {
+            let folder = folder?;
+            let longer = folder.as_os_str().len() > longest.as_os_str().len();
+            Some(if longer { folder } else { longest })
+        })
+    }
+
+    /// The refusal of a socket that is a link below a [directory](Self::folder_of).
+    #[must_use]
+    pub fn refuse_link(&self, path: &Path) -> Refusal {
+        Refusal::new(RefusalReason::Unix, Asked::Link(path.to_owned()), None)
+    }
+
+    /// Both have to permit it. What the configuration refuses is told first.
+    fn decide(
+        &self,
+        at_top: bool,
+        in_module: bool,
+        endpoint: &Endpoint<'_>,
+        resolved: &[SocketAddr],
+    ) -> Result<(), Refusal> {
+        match &self.module {
+            _ if !at_top => Err(self.top.refuse(endpoint, resolved)),
+            Some(module) if !in_module => Err(module.refuse(Asked::of(endpoint))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Top {
     fn permits(&self, name: Option<&str>, address: IpAddr, port: u16) -> bool {
         if self.floor_of(address, port).is_some() {
             return false;
         }
-        let canonical = address.to_canonical();
         self.any_target
-            || name.is_some_and(|name| self.permits_name(name, port))
-            || cidrs(self.entries(), port).any(|net| net.contains(&canonical))
-    }
-
-    fn permits_name(&self, name: &str, port: u16) -> bool {
-        self.entries().any(|entry| {
-            matches!(&entry.place, Place::Host(host) if host.matches(name)) && entry.has_port(port)
-        })
+            || self.entries().any(|entries| {
+                name.is_some_and(|name| permits_name(entries, name, port))
+                    || permits_address(entries, address, port)
+            })
     }
 
     /// The range of the floor that refuses an address, looking through every IPv6 form that carries an IPv4 one.
@@ -206,18 +283,17 @@ impl Policy {
         })
     }
 
-    fn entries(&self) -> impl Iterator<Item = &AllowEntry> {
-        self.allow.iter().chain(&self.implied)
+    fn entries(&self) -> impl Iterator<Item = &[AllowEntry]> {
+        [self.allow.as_slice(), self.implied.as_slice()].into_iter()
     }
 
     /// Tells why nothing permitted `endpoint`. An address that only lacks the port, or the floor, is told as such.
     fn refuse(&self, endpoint: &Endpoint<'_>, resolved: &[SocketAddr]) -> Refusal {
-        let (asked, name, port) = match endpoint {
-            Endpoint::Name { name, port } => {
-                (Asked::Name((*name).to_owned(), *port), Some(*name), *port)
-            }
-            Endpoint::Address(address) => (Asked::Address(*address), None, address.port()),
-            Endpoint::Socket(path) => (Asked::Socket(path.to_path_buf()), None, 0),
+        let asked = Asked::of(endpoint);
+        let (name, port) = match endpoint {
+            Endpoint::Name { name, port } => (Some(*name), *port),
+            Endpoint::Address(address) => (None, address.port()),
+            Endpoint::Socket(_) => return Refusal::new(RefusalReason::Unix, asked, None),
         };
         let floors: Vec<Option<FloorRange>> = resolved
             .iter()
@@ -232,7 +308,7 @@ impl Policy {
         {
             return Refusal::new(RefusalReason::Floor, asked, Some(range));
         }
-        let on_another_port = self.entries().any(|entry| match &entry.place {
+        let on_another_port = self.entries().flatten().any(|entry| match &entry.place {
             Place::Cidr(net) => resolved
                 .iter()
                 .any(|address| net.contains(&address.ip().to_canonical())),
@@ -246,19 +322,6 @@ impl Policy {
         };
         Refusal::new(reason, asked, None)
     }
-}
-
-/// The networks among the entries that speak for a port.
-fn cidrs<'a>(
-    entries: impl IntoIterator<Item = &'a AllowEntry>,
-    port: u16,
-) -> impl Iterator<Item = &'a IpNet> {
-    entries
-        .into_iter()
-        .filter_map(move |entry| match &entry.place {
-            Place::Cidr(net) if entry.has_port(port) => Some(net),
-            _ => None,
-        })
 }
 
 #[cfg(test)]

@@ -176,7 +176,17 @@ const FLOOR: &[&str] = &[
     "[febf::1]",
     "[ff02::1]",
     "[fd00:ec2::254]",
+    "[fd00:ec2::23]",
     "[fd20:ce::254]",
+    "[fd00:c1::a9fe:a9fe]",
+    "[fd00:100::100:200]",
+    "[fd00:42::42]",
+    "[fd00:a9fe:a9fe::1]",
+    "168.63.129.16",
+    "192.0.0.192",
+    "[2001:db8::5efe:169.254.169.254]",
+    "[2001:db8::200:5efe:169.254.169.254]",
+    "[fd12:3456:789a:1:0:5efe:100.100.100.200]",
     "[::ffff:169.254.169.254]",
     "[::169.254.169.254]",
     "[::ffff:0.0.0.0]",
@@ -253,7 +263,13 @@ fn what_looks_like_the_floor_and_is_not_passes() {
         "223.255.255.255",
         "[::1]",
         "[fec0::1]",
-        "[fd00:ec2::253]",
+        "[fd00:ec3::254]",
+        "[fd00:42::43]",
+        "168.63.129.17",
+        "192.0.0.191",
+        "240.0.0.1",
+        "[2001:db8::5efe:8.8.8.8]",
+        "[2001:db8::100:5efe:169.254.169.254]",
         "[64:ff9b::8.8.8.8]",
         "[64:ff9b:1::10.0.0.1]",
         "[2002:808:808::1]",
@@ -334,7 +350,7 @@ fn a_proxy_that_resolves_holds_names_to_host_entries() {
     check(&rules, "a.example:1", "port");
     check(&rules, "other:6060", "not_allowed");
     check(&rules, "169.254.169.254:80", "floor");
-    check(&any(), "other:6060", "ok");
+    check(&any(), "other:6060", "not_allowed");
     check(&any(), "169.254.169.254:80", "floor");
 }
 
@@ -387,7 +403,7 @@ fn a_refusal_names_the_entry_that_would_permit_it_and_no_address_behind_a_name()
     check(
         &ports,
         "10.1.2.3:6060",
-        r#"target 10.1.2.3:6060 is not allowed on port 6060; to permit it, configure allow: [{cidr: "10.1.2.3/32", ports: [6060]}]"#,
+        r#"target 10.1.2.3:6060 is not allowed on this port; to permit it, configure allow: [{cidr: "10.1.2.3/32", ports: [6060]}]"#,
     );
     check(
         &any(),

@@ -84,7 +84,7 @@ impl Asked {
             label: &self.modules.label,
             module: &self.modules.module,
             fetcher: self.live.fetcher(&self.modules.module.name),
-            policy: &self.live.policy,
+            policy: self.live.policy(&self.modules.module.name),
             gate: &self.live.gate,
             place,
             tracker: &self.app.tracker,

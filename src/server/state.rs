@@ -103,7 +103,9 @@ pub(super) struct Live {
     /// Counts configurations put in force.
     pub(super) generation: u64,
     pub(super) config: Arc<Config>,
-    pub(super) policy: Policy,
+    /// Where requests of each module may go; of no module, nowhere.
+    policies: BTreeMap<ModuleName, Policy>,
+    nowhere: Policy,
     pub(super) gate: Arc<Gate>,
     /// Where snapshots are kept, where they are.
     pub(super) store: Option<Arc<Store>>,
@@ -321,6 +323,7 @@ impl Live {
             any_target: options.allow_any_target && config.allow().is_none(),
         };
         let policy = Policy::new(config.allow().unwrap_or_default().to_vec(), &defaults);
+        let mut policies = BTreeMap::new();
         let mut fetchers = BTreeMap::new();
         for (name, module) in config.modules() {
             let old = before.and_then(|live| live.fetchers.get(name));
@@ -333,6 +336,8 @@ impl Live {
                 error,
             })?;
             fetchers.insert(name.clone(), fetcher);
+            let own = config.targets_of(name);
+            policies.insert(name.clone(), policy.for_module(&module.rules_for(&own)));
         }
         let probes = config.probes();
         let kept = before.filter(|live| {
@@ -354,10 +359,16 @@ impl Live {
             store,
             generation: before.map_or(0, |live| live.generation.saturating_add(1)),
             config,
-            policy,
+            policies,
+            nowhere: Policy::default(),
             gate,
             fetchers,
         })
+    }
+
+    /// Where requests of a module may go.
+    pub(super) fn policy(&self, module: &ModuleName) -> &Policy {
+        self.policies.get(module).unwrap_or(&self.nowhere)
     }
 
     /// How requests of a module are made; every module of the configuration has one.

@@ -72,6 +72,19 @@ fn what_is_no_target_says_why() {
     check("a..b:1", TargetError::Host);
     check(".:1", TargetError::Host);
     check("256.256.256.256:1", TargetError::Host);
+    for host in [
+        "`",
+        "a!b",
+        "*.example",
+        "a&b",
+        "(a)",
+        "a~",
+        "{a}",
+        "a..",
+        "%60",
+    ] {
+        check(&format!("{host}:1"), TargetError::Host);
+    }
     check("[fe80::1%25eth0]:1", TargetError::Host);
     check("localhost:6060/api", TargetError::PathWithoutScheme);
     check("ftp://localhost:21", TargetError::Scheme);

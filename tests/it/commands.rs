@@ -287,6 +287,43 @@ fn check_exits_by_what_the_configuration_is() {
 }
 
 #[test]
+fn inspecting_keeps_credentials_where_the_module_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.yml");
+    let server = Server::healthy();
+    let look = |module: &str| {
+        let secret = "authorization: { credentials: hunter2 }";
+        let module = module.replace("SECRET", secret);
+        std::fs::write(&file, format!("modules: {{ a: {module} }}\n")).unwrap();
+        let config = file.to_str().unwrap();
+        let target = server.target();
+        run(
+            &["inspect", "--module", "a", "--config.file", config, &target],
+            b"",
+        )
+    };
+    fails(
+        &look("{ http: { SECRET } }"),
+        1,
+        "modules.a.http.credentials_over_http: true",
+    );
+    fails(
+        &look("{ http: { SECRET, credentials_over_http: true }, allow: [{ host: app.example }] }"),
+        1,
+        "configure modules.a.allow",
+    );
+    assert_eq!(
+        server
+            .seen()
+            .asked
+            .load(std::sync::atomic::Ordering::SeqCst),
+        0
+    );
+    let done = look("{ http: { SECRET, credentials_over_http: true } }");
+    assert!(done.status.success(), "{}", text(&done.stderr));
+}
+
+#[test]
 fn serving_with_a_wrong_configuration_does_not_begin() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("exporter.yml");

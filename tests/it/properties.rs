@@ -2,6 +2,7 @@
 //! seed, so that a run today and one tomorrow try the same; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` try others.
 
 mod contention;
+mod targets;
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;

@@ -44,7 +44,7 @@ fn check_reached(
     };
     let module = place(module);
     let exporter = Exporter::start(&format!(
-        "modules:\n  m: {{ {ALL_GROUPS}, {module} }}\n  plain: {{}}\n  wrong: {{ http: {{ basic_auth: {{ username: scraper, password_file: {} }} }} }}\ntargets: [{{ url: \"{}\", module: m }}]\n",
+        "modules:\n  m: {{ {ALL_GROUPS}, {module} }}\n  plain: {{}}\n  wrong: {{ http: {{ basic_auth: {{ username: scraper, password_file: {} }}, credentials_over_http: true }}, allow: [{{ cidr: 127.0.0.1/32 }}] }}\ntargets: [{{ url: \"{}\", module: m }}]\n",
         place("FOLDER/wrong"),
         waits.target,
     ));
@@ -102,7 +102,7 @@ fn profiles_behind_tls_of_a_private_authority() {
 #[test]
 fn profiles_behind_basic_authentication() {
     let flags = ["-user", "scraper", "-password", "hunter2-of-the-file"];
-    let module = "http: { basic_auth: { username: scraper, password_file: FOLDER/password } }";
+    let module = "http: { basic_auth: { username: scraper, password_file: FOLDER/password }, credentials_over_http: true }";
     let secrets = [
         "hunter2-of-the-file",
         "hunter3-of-the-file",
@@ -117,7 +117,7 @@ fn profiles_behind_basic_authentication() {
 #[test]
 fn profiles_behind_a_token() {
     let flags = ["-token", "token-in-the-configuration"];
-    let module = "http: { authorization: { credentials: token-in-the-configuration } }";
+    let module = "http: { authorization: { credentials: token-in-the-configuration }, credentials_over_http: true }";
     let secrets = ["token-in-the-configuration", "hunter3-of-the-file"];
     check_reached(&flags, module, &secrets, |exporter, waits| {
         fails_with(exporter, waits, "wrong", "http_status");

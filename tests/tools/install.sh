@@ -80,6 +80,7 @@ have tmux || wanted="$wanted tmux"
 have groff || wanted="$wanted groff-base"
 # Its programs alone: nothing is started, and this need not be the init system.
 have systemd-socket-activate && have systemd-analyze || [ "$(uname -s)" != Linux ] || wanted="$wanted systemd"
+have ip || [ "$(uname -s)" != Linux ] || wanted="$wanted iproute2"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ "$(uname -s)" != Linux ] || wanted="$wanted ca-certificates"
 wheels_wanted=''
 for version in $go_versions; do
@@ -137,6 +138,13 @@ for program in systemd-socket-activate systemd-analyze; do
     fi
 done
 if have groff; then part groff "$(groff --version | sed -n '1s/.* //p')"; else lacking groff "$why_no_package"; fi
+if have ip; then
+    part iproute2 "$(ip -V | sed -n 's/.*iproute2-\([^,]*\).*/\1/p')" "$(command -v ip)"
+    # Tests of where the exporter may go make a network of their own.
+    unshare -rnm true 2>/dev/null || lacking network-namespaces 'this system lets this user make none (unshare -rnm)'
+elif [ "$(uname -s)" = Linux ]; then
+    lacking ip "$why_no_package"
+fi
 for program in chromium chromedriver; do
     if have "$program"; then
         part "$program" "$("$program" --version 2>/dev/null | cut -d' ' -f2)" "$(command -v "$program")"

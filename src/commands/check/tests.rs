@@ -87,6 +87,7 @@ modules:
         min_version: TLS13
       proxy_url: http://proxy.example:3128
       follow_redirects: true
+      credentials_over_http: true
       http_headers: { X-Tenant: { values: [a], secrets: [hunter3] }, X-Token: { files: [missing] } }
       enable_http2: false
     classify:
@@ -123,6 +124,7 @@ storage: { path: kept, per_target: 5, max_bytes: 1GiB }
   speaks TLS 1.3 only
   goes through the proxy http://proxy.example:3128/
   follows redirects to where probes may go, speaks HTTP/1.1 only
+  gives its credentials to its static targets and to what entries of allow name, over TLS, unix sockets and plain HTTP
   shows at most 50 groups, of 10 goroutines or more and a share of 0.01 or more
   takes for plumbing, too: example.com/pool/...
   takes for the application: example.com/app/...
@@ -149,8 +151,9 @@ snapshots
   are kept in kept, 5 of a target and 1GiB of all at most, for 30d
 
 warnings
+  modules.internal: the credentials are for whoever is at 10.0.0.0/8, 0.0.0.0/0, *.svc.cluster.local: name the targets they are for in an allow of this module
   modules.internal.http: credentials go unencrypted to http://a:1
-  modules.internal.http.proxy_url: this proxy resolves names itself, so targets by name can only be held to entries of allow by host
+  modules.internal.http.proxy_url: this proxy resolves names itself, so that for targets by name only entries by host hold
   modules.internal.http.http_headers.X-Token.files: missing cannot be read: No such file or directory (os error 2)
   modules.internal.http.tls_config.ca_file: missing.pem cannot be read: No such file or directory (os error 2)
   allow[1]: permits every IPv4 address, those of internal services included
@@ -185,18 +188,49 @@ fn what_is_seldom_meant_is_warned_of() {
     );
     let targets = "targets: [{url: h:1, module: a}, {url: h:2, module: a}, {url: h:3, module: a}, {url: h:4, module: a}]";
     check(
-        &format!("modules: {{a: {{http: {{http_headers: {{X-A: {{values: [b]}}}}}}}}}}\n{targets}"),
+        &format!(
+            "modules: {{a: {{http: {{credentials_over_http: true, http_headers: {{X-A: {{values: [b]}}}}}}}}}}\n{targets}"
+        ),
         &[
             "  modules.a.http: credentials go unencrypted to http://h:1, http://h:2, http://h:3 and 1 more",
         ],
     );
     check(&format!("modules: {{a: {{}}}}\n{targets}"), &[]);
+    let secret = "http: {authorization: {credentials: x}}";
+    check(
+        &format!(
+            "modules: {{a: {{{secret}}}}}\nallow: [{{cidr: 10.0.0.0/24}}, {{host: a}}, {{path: /run/}}]"
+        ),
+        &[],
+    );
+    check(
+        &format!(
+            "modules: {{a: {{{secret}, allow: [{{host: a}}]}}}}\nallow: [{{cidr: 10.0.0.0/8}}]"
+        ),
+        &[],
+    );
+    check(
+        &format!(
+            "modules: {{a: {{{secret}}}}}\nallow: [{{cidr: 10.0.0.0/23}}, {{cidr: \"fd00::/63\"}}]"
+        ),
+        &[
+            "  modules.a: the credentials are for whoever is at 10.0.0.0/23, fd00::/63: name the targets they are for in \
+           an allow of this module",
+        ],
+    );
+    check(
+        "modules: {a: {http: {credentials_over_http: true, authorization: {credentials: x}}}}",
+        &[
+            "  modules.a.http.credentials_over_http: credentials may go over plain HTTP, where everybody on the way can \
+           read them",
+        ],
+    );
     check("modules: {a: {http: {proxy_url: \"socks5://p:1\"}}}", &[]);
     check(
         "modules: {a: {http: {proxy_url: \"socks5h://p:1\"}}}",
         &[
-            "  modules.a.http.proxy_url: this proxy resolves names itself, so targets by name can only be held to entries \
-           of allow by host; there are none, so that only static targets can be given by name",
+            "  modules.a.http.proxy_url: this proxy resolves names itself, so that for targets by name only entries by \
+           host hold; there are none in allow, so that only static targets can be given by name",
         ],
     );
     check(
@@ -235,5 +269,35 @@ fn many_targets_are_counted() {
     assert!(
         text.contains("probes may go to\n  the static targets\n  nothing else: allow is empty\n"),
         "{text}"
+    );
+}
+
+#[test]
+fn who_gets_credentials_is_told() {
+    let check = |module: &str, expected: &str| {
+        let (code, text) = check(&format!("modules: {{a: {{{module}}}}}\nallow: []"));
+        assert_eq!(code, VALID, "{text}");
+        let told: Vec<&str> = text
+            .lines()
+            .filter(|line| {
+                line.contains("may be used") || line.starts_with("    ") || line.contains("gives")
+            })
+            .collect();
+        assert_eq!(told.join("\n"), expected, "{module}");
+    };
+    let cert = "http: {tls_config: {cert_file: c, key_file: k}}";
+    check("path: /x", "");
+    check(
+        "allow: [{host: app.example, ports: [8443]}, {path: /run/apps/}]",
+        "  may be used, within allow, for nothing but\n    whatever app.example resolves to, port 8443\n    unix sockets below /run/apps/",
+    );
+    check("allow: []", "  may be used for nothing: its allow is empty");
+    check(
+        cert,
+        "  gives its credentials to its static targets and to what entries of allow name, over TLS and unix sockets only",
+    );
+    check(
+        &format!("{cert}, allow: [{{host: b}}]"),
+        "  may be used, within allow, for nothing but\n    whatever b resolves to, any port\n  gives its credentials to these alone, over TLS and unix sockets only",
     );
 }

@@ -18,12 +18,10 @@ const MAX_NAMED: usize = 3;
 pub(super) fn warnings(config: &Config) -> Vec<(KeyPath, String)> {
     let mut found = Vec::new();
     for module in config.modules().values() {
-        let key = KeyPath::root()
-            .key("modules")
-            .key(module.name.as_str())
-            .key("http");
+        let module_key = KeyPath::root().key("modules").key(module.name.as_str());
+        let key = module_key.key("http");
         of_tls(module, &key, &mut found);
-        of_credentials(config, module, &key, &mut found);
+        of_credentials(config, module, &module_key, &mut found);
         of_proxy(config, module, &key, &mut found);
         of_files(module, &key, &mut found);
     }
@@ -37,7 +35,7 @@ pub(super) fn warnings(config: &Config) -> Vec<(KeyPath, String)> {
 fn of_tls(module: &Module, key: &KeyPath, found: &mut Vec<(KeyPath, String)>) {
     if module.fetch.tls.insecure_skip_verify {
         let believed = "whoever answers is believed";
-        let text = if sends_credentials(module) {
+        let text = if module.fetch.sends_credentials() {
             format!("certificates are not verified: {believed}, and is sent the credentials")
         } else {
             format!("certificates are not verified: {believed}")
@@ -49,10 +47,25 @@ fn of_tls(module: &Module, key: &KeyPath, found: &mut Vec<(KeyPath, String)>) {
 fn of_credentials(
     config: &Config,
     module: &Module,
-    key: &KeyPath,
+    module_key: &KeyPath,
     found: &mut Vec<(KeyPath, String)>,
 ) {
-    if !sends_credentials(module) {
+    let key = &module_key.key("http");
+    if !module.fetch.sends_credentials() {
+        return;
+    }
+    if module.allow.is_none() {
+        let entries = config.allow().unwrap_or_default();
+        let wide: Vec<String> = entries.iter().filter_map(wide).take(MAX_NAMED).collect();
+        if !wide.is_empty() {
+            let text = format!(
+                "the credentials are for whoever is at {}: name the targets they are for in an allow of this module",
+                wide.join(", ")
+            );
+            found.push((module_key.clone(), text));
+        }
+    }
+    if !module.fetch.credentials_over_http {
         return;
     }
     let plain: Vec<&str> = config
@@ -69,7 +82,11 @@ fn of_credentials(
         .collect::<Vec<_>>()
         .join(", ");
     match plain.len().saturating_sub(MAX_NAMED) {
-        _ if plain.is_empty() => {}
+        _ if plain.is_empty() => found.push((
+            key.key("credentials_over_http"),
+            "credentials may go over plain HTTP, where everybody on the way can read them"
+                .to_owned(),
+        )),
         0 => found.push((
             key.clone(),
             format!("credentials go unencrypted to {named}"),
@@ -90,10 +107,13 @@ fn of_proxy(config: &Config, module: &Module, key: &KeyPath, found: &mut Vec<(Ke
         return;
     }
     let by_host = |entry: &AllowEntry| matches!(entry.place, Place::Host(_));
-    let mut text = "this proxy resolves names itself, so targets by name can only be held to entries of allow by host"
-        .to_owned();
+    let mut text =
+        "this proxy resolves names itself, so that for targets by name only entries by host hold"
+            .to_owned();
     if !config.allow().unwrap_or_default().iter().any(by_host) {
-        text.push_str("; there are none, so that only static targets can be given by name");
+        text.push_str(
+            "; there are none in allow, so that only static targets can be given by name",
+        );
     }
     found.push((key.key("proxy_url"), text));
 }
@@ -185,6 +205,13 @@ fn of_allow(entry: &AllowEntry, key: &KeyPath, found: &mut Vec<(KeyPath, String)
     }
 }
 
-fn sends_credentials(module: &Module) -> bool {
-    module.fetch.auth.is_some() || !module.fetch.headers.is_empty()
+/// What an entry permits, when that is more than somebody named one by one: a larger network than most subnets are, or
+/// every name below one.
+fn wide(entry: &AllowEntry) -> Option<String> {
+    match &entry.place {
+        Place::Cidr(net @ IpNet::V4(_)) if net.prefix_len() < 24 => Some(net.to_string()),
+        Place::Cidr(net @ IpNet::V6(_)) if net.prefix_len() < 64 => Some(net.to_string()),
+        Place::Host(host) if host.is_below() => Some(host.to_string()),
+        Place::Cidr(_) | Place::Host(_) | Place::Socket(_) => None,
+    }
 }

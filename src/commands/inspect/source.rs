@@ -126,7 +126,7 @@ fn decode<S: Sink>(
 }
 
 /// Fetches a profile as a probe does, within the module's time and size. A person at a terminal may ask any address
-/// they name, so the target counts as configured.
+/// they name, so the target counts as configured; what the module says of itself holds.
 fn fetch<S: Sink + Send>(
     target: &Target,
     path: &str,
@@ -142,7 +142,8 @@ fn fetch<S: Sink + Send>(
             any_target: true,
             ..Defaults::default()
         },
-    );
+    )
+    .for_module(&module.rules_for(&targets));
     let fetcher = Fetcher::new(&module.fetch)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -18,6 +18,7 @@ modules:
         insecure_skip_verify: false
       follow_redirects: false
       enable_http2: true
+      credentials_over_http: false
     detail:
       mode: auto
       source: debug2
@@ -115,6 +116,10 @@ fn what_is_configured_reads_back() {
     assert!(none.contains("allow: []"));
     check(
         "allow: [{cidr: 10.0.0.0/8, ports: [1, 65535]}, {cidr: fd00::/8}, {host: \"*.a.b\"}, {host: a, ports: [1]}, {path: /run/}]",
+    );
+    check("modules: {a: {allow: []}}");
+    check(
+        "modules: {a: {allow: [{cidr: 10.0.0.0/8, ports: [1]}, {host: \"*.a.b\"}, {path: /run/}], http: {credentials_over_http: true}}}",
     );
     check("probes: {per_target: 2, total: 2, tracked_targets: 1, forget_after: 1m}");
     check("storage: {path: /var/x, max_bytes: 1GiB, per_target: 1, max_age: 3650d}");
@@ -252,6 +257,7 @@ proptest! {
                 tls_config: Some(RawTls { ca_file: files.get(1).cloned(), insecure_skip_verify: Some(flags.1), ..RawTls::default() }),
                 follow_redirects: Some(flags.2),
                 enable_http2: Some(flags.3),
+                credentials_over_http: Some(flags.0),
                 ..RawHttp::default()
             }),
             detail: Some(RawDetail {
@@ -278,6 +284,7 @@ proptest! {
                 detail_body_bytes: Some(sizes.2.to_string()),
                 inflated_bytes: Some(sizes.1.to_string()),
             }),
+            allow: flags.1.then(|| vec![RawAllow { host: Some("h".to_owned()), ..RawAllow::default() }]),
         };
         let value: String = label.1.chars().take(40).collect();
         let raw = RawConfig {

@@ -43,6 +43,14 @@ fn targets() {
         ),
         "line 1, column 38: targets[0].labels.env: expected a label value of at most 200 bytes, found \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"...",
     );
+    check(
+        "modules: {m: {http: {authorization: {credentials: hunter2}}}}\ntargets: [{url: \"https://a\", module: m}, {url: \"http://b:1\", module: m}]",
+        "line 2, column 48: targets[1].url: module m sends credentials, and target b:1 would get them over plain HTTP; write https://, or configure modules.m.http.credentials_over_http: true",
+    );
+    check(
+        "modules: {m: {allow: [{host: a}]}}\ntargets: [{url: \"b:1\", module: m}]",
+        "line 2, column 17: targets[0].url: target b:1 is not allowed for module m; to permit it, configure modules.m.allow: [{host: \"b\", ports: [1]}]",
+    );
     let many = pieces(31, |index| format!("l{index}: a,"));
     check(
         &format!("targets: [{{url: \"a:1\", labels: {{{many}}}}}]"),
@@ -116,6 +124,14 @@ fn allow() {
     check(
         "allow: [{host: a, ports: 80}]",
         "line 1, column 26: allow[0].ports: expected a list, found a whole number\nwrite [ITEM, ITEM], or one line `- ITEM` for each",
+    );
+    check(
+        "modules: {m: {allow: [{host: a, ports: 80}]}}",
+        "line 1, column 40: modules.m.allow[0].ports: expected a list, found a whole number\nwrite [ITEM, ITEM], or one line `- ITEM` for each",
+    );
+    check(
+        "modules: {m: {allow: [{cidr: 10.0.0.1/8}]}}",
+        "line 1, column 30: modules.m.allow[0].cidr: expected a network without host bits, found \"10.0.0.1/8\"\nwrite 10.0.0.0/8 or 10.0.0.1/32",
     );
     check(
         "allow:\n- {host: a}\n- {hots: b}\n",

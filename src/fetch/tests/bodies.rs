@@ -18,10 +18,7 @@ async fn a_body_arrives_whole_with_what_is_known_of_it() {
     .unwrap();
     assert_eq!(body, b"goroutine profile: total 3\n");
     assert_eq!(done.body_bytes, 27);
-    assert_eq!(
-        done.content_type.as_deref(),
-        Some("text/plain; charset=utf-8")
-    );
+    assert_eq!(done.content_type.as_deref(), Some("text/plain"));
     assert_eq!(done.remote, Some(server.address));
     assert!(
         server.heads()[0].starts_with("GET /prefix/p?debug=1 HTTP/1.1\r\n"),

@@ -15,12 +15,12 @@ use crate::failure::FailureReason;
 use crate::secret::Secret;
 
 /// An authority and what it signed.
-struct Authority {
+pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -29,7 +29,7 @@ impl Authority {
         }
     }
 
-    fn pem(&self) -> Pem {
+    pub(super) fn pem(&self) -> Pem {
         Pem::Inline(self.issuer.pem())
     }
 
@@ -40,7 +40,7 @@ impl Authority {
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
-    fn identity(&self) -> Identity {
+    pub(super) fn identity(&self) -> Identity {
         let (certificate, key) = self.sign("exporter", ExtendedKeyUsagePurpose::ClientAuth);
         Identity {
             cert: Pem::Inline(certificate.pem()),
@@ -76,12 +76,12 @@ impl Authority {
     }
 
     /// A server whose certificate is for `name`; with `clients`, it wants a certificate of that authority.
-    async fn serve(
+    pub(super) async fn serve(
         &self,
         name: &str,
         alpn: &[&[u8]],
         clients: Option<&Self>,
-        script: fn(&str) -> servers::Reply,
+        script: impl Fn(&str) -> servers::Reply + Send + Sync + 'static,
     ) -> Server {
         let acceptor = self.acceptor(name, alpn, clients);
         Server::start_with(script, move |stream| -> Accepting {
@@ -92,7 +92,7 @@ impl Authority {
     }
 }
 
-fn trusting(tls: TlsSpec) -> Fetcher {
+pub(super) fn trusting(tls: TlsSpec) -> Fetcher {
     Fetcher::new(&FetchSpec {
         tls,
         follow_redirects: true,

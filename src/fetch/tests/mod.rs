@@ -2,6 +2,7 @@ mod bodies;
 mod connections;
 mod credentials;
 mod handshakes;
+mod identities;
 mod policies;
 mod proxies;
 mod redirects;

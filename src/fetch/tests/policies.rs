@@ -1,6 +1,5 @@
 use super::servers::{Server, ok};
 use super::*;
-use crate::fetch::tls::client_config;
 
 #[tokio::test]
 async fn no_spelling_of_an_address_gets_around_the_policy() {
@@ -87,6 +86,7 @@ async fn a_connection_that_led_elsewhere_is_confirmed_or_refused() {
             endpoint: target.endpoint(),
             party: Party::Target,
             rooted: false,
+            plain: true,
             policy,
             proxy: None,
         };
@@ -116,15 +116,55 @@ async fn a_connection_that_led_elsewhere_is_confirmed_or_refused() {
 #[tokio::test]
 async fn nothing_is_connected_to_without_a_checked_address() {
     let server = Server::start(|_| ok("x")).await;
-    let spec = FetchSpec::default();
-    let clients = Clients::new(&spec, client_config(&spec.tls, false).unwrap()).unwrap();
+    let clients = Clients::new(&FetchSpec::default(), &TlsSpec::default()).unwrap();
+    let client = clients.tcp(Party::Target);
     let url = format!("http://localhost:{}/", server.address.port());
     // Without a trace, and with one in which another name is pinned.
-    assert!(clients.tcp().get(&url).send().await.is_err());
+    assert!(client.get(&url).send().await.is_err());
     let trace = Trace::default();
     trace.pin("other", &[server.address]);
-    assert!(trace.run(clients.tcp().get(&url).send()).await.is_err());
+    assert!(trace.run(client.get(&url).send()).await.is_err());
     assert_eq!(server.connections(), 0);
     trace.pin("localhost", &[server.address]);
-    assert!(trace.run(clients.tcp().get(&url).send()).await.is_ok());
+    assert!(trace.run(client.get(&url).send()).await.is_ok());
+}
+
+#[tokio::test]
+async fn links_are_followed_where_they_are_named_and_nowhere_below_a_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["apps", "apps/deep", "other"] {
+        std::fs::create_dir(at(name)).unwrap();
+    }
+    let _plain = Server::on_socket(&at("apps/deep/plain.sock"), |_| ok("plain"));
+    let _other = Server::on_socket(&at("other/docker.sock"), |_| ok("docker"));
+    std::os::unix::fs::symlink(at("other/docker.sock"), at("apps/link.sock")).unwrap();
+    std::os::unix::fs::symlink(at("other"), at("apps/linked")).unwrap();
+    std::os::unix::fs::symlink(at("apps"), at("way")).unwrap();
+    let socket = |name: &str| AllowEntry {
+        place: Place::Socket(at(name).to_str().unwrap().parse().unwrap()),
+        ports: Vec::new(),
+    };
+    let check = async |entries: &[&str], name: &str, expected: Result<&str, &str>| {
+        let entries = entries.iter().map(|name| socket(name)).collect();
+        let policy = Policy::new(entries, &Defaults::default());
+        let target = format!("unix://{}", at(name).display());
+        let done = fetch(&plain(), &policy, &target).await;
+        let done = done.map(|(_, body)| String::from_utf8(body).unwrap());
+        let done = done.map_err(|error| error.to_string());
+        match (&done, expected) {
+            (Ok(body), Ok(expected)) => assert_eq!(body, expected, "{name}"),
+            (Err(error), Err(words)) => assert!(error.contains(words), "{name}: {error}"),
+            _ => panic!("{name}: {done:?}"),
+        }
+    };
+    check(&["apps/"], "apps/deep/plain.sock", Ok("plain")).await;
+    check(&["apps/"], "apps/link.sock", Err("is a link")).await;
+    check(&["apps/"], "apps/linked/docker.sock", Err("is a link")).await;
+    check(&["apps/"], "other/docker.sock", Err("is not allowed")).await;
+    check(&["apps/", "apps/link.sock"], "apps/link.sock", Ok("docker")).await;
+    check(&["apps/link.sock"], "apps/link.sock", Ok("docker")).await;
+    // A directory that is a link itself was named.
+    check(&["way/"], "way/deep/plain.sock", Ok("plain")).await;
+    check(&["way/"], "way/link.sock", Err("is a link")).await;
 }

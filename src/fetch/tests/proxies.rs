@@ -12,6 +12,18 @@ fn through(proxy: &str) -> Fetcher {
     .unwrap()
 }
 
+/// Permits app.example by name, and loopback.
+fn example() -> Policy {
+    let loopback = AllowEntry {
+        place: Place::Cidr("127.0.0.0/8".parse().unwrap()),
+        ports: Vec::new(),
+    };
+    Policy::new(
+        vec![allow_host("app.example"), loopback],
+        &Defaults::default(),
+    )
+}
+
 #[tokio::test]
 async fn an_http_proxy_is_asked_for_a_name_that_an_entry_names() {
     let proxy = Server::start(|_| ok("x")).await;
@@ -51,7 +63,7 @@ async fn an_http_proxy_is_asked_for_a_name_that_an_entry_names() {
 async fn a_proxy_on_the_floor_is_refused_without_its_address() {
     let error = fetch(
         &through("http://169.254.169.254:80"),
-        &any(),
+        &example(),
         "app.example:6060",
     )
     .await
@@ -100,7 +112,7 @@ async fn a_proxy_that_declines_a_tunnel_is_no_connection() {
     let proxy = Server::start(|_| status("403 Forbidden", "")).await;
     let error = fetch(
         &through(&format!("http://{}", proxy.address)),
-        &any(),
+        &example(),
         "https://app.example",
     )
     .await
@@ -157,7 +169,12 @@ async fn a_socks_proxy_is_told_the_address_that_was_checked() {
     .await;
     let address = proxy.address;
     let check = async |scheme: &str, target: &str, told: &str| {
-        let done = fetch(&through(&format!("{scheme}://{address}")), &any(), target).await;
+        let done = fetch(
+            &through(&format!("{scheme}://{address}")),
+            &example(),
+            target,
+        )
+        .await;
         assert!(done.is_ok(), "{scheme} {target}: {done:?}");
         let head = proxy.heads().pop().unwrap();
         assert!(
@@ -168,6 +185,17 @@ async fn a_socks_proxy_is_told_the_address_that_was_checked() {
     check("socks5", "127.0.0.1:6060", "[127, 0, 0, 1]:6060").await;
     check("socks5h", "app.example:6060", "app.example:6060").await;
     check("socks5h", "127.0.0.1:6060", "[127, 0, 0, 1]:6060").await;
+    // Nobody could keep it from resolving this one to where no probe goes.
+    let told = proxy.connections();
+    let error = fetch(
+        &through(&format!("socks5h://{address}")),
+        &any(),
+        "app.example:6060",
+    )
+    .await
+    .unwrap_err();
+    assert!(error.refusal().is_some(), "{error:?}");
+    assert_eq!(proxy.connections(), told);
     // Resolved here, not by the proxy.
     let policy = Policy::new(
         vec![AllowEntry {

@@ -125,6 +125,8 @@ async fn some_redirects_are_never_followed() {
     )
     .await;
     check("Location: http://:80/\r\n", RedirectFault::BadLocation).await;
+    check("Location: http://a`b/\r\n", RedirectFault::BadLocation).await;
+    check("Location: http://./\r\n", RedirectFault::BadLocation).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The router against real little servers as targets.
 
 mod bounds;
+mod modules;
 mod pages;
 mod paths;
 mod probes;

@@ -151,7 +151,7 @@ async fn text_cut_on_its_way_shows_what_arrived() {
 async fn the_story_of_a_probe() {
     let address = target(PROFILE).await;
     let exporter = Exporter::new(
-        "modules: { default: { http: { basic_auth: { username: me, password: hunter2 } } } }",
+        "modules: { default: { http: { basic_auth: { username: me, password: hunter2 }, credentials_over_http: true } } }\nallow: [{ cidr: 127.0.0.1/32 }]",
     );
     let answer = exporter
         .get(&format!("/probe?target={address}&debug=true"))
