@@ -22,11 +22,12 @@ mod target;
 mod targets;
 #[cfg(test)]
 mod tests;
+pub mod web;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response_with_state};
 use axum::routing::{get, post};
 
 pub use state::{App, ServeOptions, StartError};
@@ -52,6 +53,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/-/reload", post(admin::reload))
         .fallback(admin::unknown)
         .method_not_allowed_fallback(admin::wrong_method)
-        .layer(map_response(answer::harden))
+        // Outermost but for the headers: nothing is answered to who may not ask.
+        .layer(from_fn_with_state(Arc::clone(&app), web::guard))
+        .layer(map_response_with_state(Arc::clone(&app), answer::harden))
         .with_state(app)
 }
