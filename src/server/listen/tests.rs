@@ -1,8 +1,11 @@
 //! The listener against clients of every kind.
 
+mod slow;
+
 use std::net::SocketAddr;
 
-use axum::routing::get;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -11,6 +14,9 @@ use tokio::time::timeout;
 use super::*;
 
 const SOON: Duration = Duration::from_secs(20);
+
+/// More than the system holds on the way to a client that does not read.
+const LARGE: usize = 32 << 20;
 
 struct Running {
     addresses: Vec<SocketAddr>,
@@ -37,7 +43,10 @@ async fn start(limits: ListenLimits, listeners: usize) -> Running {
     });
     let app = Router::new()
         .route("/", get(async || "hello"))
-        .route("/wait", wait);
+        .route("/wait", wait)
+        .route("/large", get(async || vec![b'x'; LARGE]))
+        .route("/refused", get(async || StatusCode::UNAUTHORIZED))
+        .route("/echo", post(async |body: String| body));
     let (stop, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(serve(bound, app, None, limits, async move {
         drop(stopped.await)
