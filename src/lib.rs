@@ -36,6 +36,8 @@
 //!   (`tests/it/layering.rs`).
 //! - No connection is opened to an address that [`policy`] did not permit.
 //! - A snapshot that was reported as kept survives a crash, and the first of an incident outlives its later ones.
+//! - Nothing is answered to who may not ask, and no change of a file lets in who was not let in before
+//!   ([`server::web`]).
 //! - A secret has no way to be printed ([`secret`]).
 
 pub mod budget;

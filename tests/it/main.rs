@@ -52,3 +52,5 @@ mod servers;
 mod storm;
 mod terminal;
 mod ways;
+mod web_config;
+mod web_tls;

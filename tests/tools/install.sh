@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), Python 3,
-# Chromium (with its driver), tmux, groff and four Go toolchains. Safe to run again and again: what is there already is
-# only named.
+# Chromium (with its driver), tmux, groff, curl, openssl and four Go toolchains. Safe to run again and again: what is
+# there already is only named.
 #
 #   tests/tools/install.sh
 #
@@ -74,6 +74,7 @@ have python3 || wanted="$wanted python3"
 have curl || wanted="$wanted curl"
 have tmux || wanted="$wanted tmux"
 have groff || wanted="$wanted groff-base"
+have openssl || wanted="$wanted openssl"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ "$(uname -s)" != Linux ] || wanted="$wanted ca-certificates"
 toolchains_wanted=''
 for version in $go_versions; do
@@ -122,6 +123,7 @@ else
 fi
 if have curl; then part curl "$(curl --version | sed -n '1s/^curl \([^ ]*\).*/\1/p')"; else lacking curl "$why_no_package"; fi
 if have tmux; then part tmux "$(tmux -V | cut -d' ' -f2)"; else lacking tmux "$why_no_package"; fi
+if have openssl; then part openssl "$(openssl version | cut -d' ' -f2)"; else lacking openssl "$why_no_package"; fi
 if have groff; then part groff "$(groff --version | sed -n '1s/.* //p')"; else lacking groff "$why_no_package"; fi
 for program in chromium chromedriver; do
     if have "$program"; then

@@ -70,9 +70,24 @@ pub(super) fn server_tls(
         ("client_ca", raw.client_ca),
         ("client_ca_file", raw.client_ca_file),
     )?;
-    let client = client_auth(&block, raw.client_auth_type, ca, raw.client_allowed_sans)?;
-    let min_version = version(&block, "min_version", raw.min_version, TlsVersion::Tls12)?;
-    let max_version = version(&block, "max_version", raw.max_version, TlsVersion::Tls13)?;
+    let client = client_auth(
+        &block,
+        raw.client_auth_type.as_deref(),
+        ca,
+        raw.client_allowed_sans,
+    )?;
+    let min_version = version(
+        &block,
+        "min_version",
+        raw.min_version.as_deref(),
+        TlsVersion::Tls12,
+    )?;
+    let max_version = version(
+        &block,
+        "max_version",
+        raw.max_version.as_deref(),
+        TlsVersion::Tls13,
+    )?;
     if min_version > max_version {
         let other = "min_version: TLS13";
         return Err(block.fault("max_version", Fault::Conflict { other }));
@@ -111,11 +126,11 @@ pub(super) fn server_tls(
 
 fn client_auth(
     block: &Block<'_>,
-    policy: Option<String>,
+    policy: Option<&str>,
     ca: Option<Pem>,
     sans: Option<Vec<String>>,
 ) -> Result<ClientAuth, ConfigError> {
-    let policy = match policy.as_deref() {
+    let policy = match policy {
         None | Some("" | "NoClientCert") => ClientPolicy::NoClientCert,
         Some("RequestClientCert") => ClientPolicy::RequestClientCert,
         // The second is what exporter-toolkit called it at first.
@@ -173,10 +188,10 @@ fn client_auth(
 fn version(
     block: &Block<'_>,
     name: &'static str,
-    text: Option<String>,
+    text: Option<&str>,
     default: TlsVersion,
 ) -> Result<TlsVersion, ConfigError> {
-    match text.as_deref() {
+    match text {
         None => Ok(default),
         Some("TLS12") => Ok(TlsVersion::Tls12),
         Some("TLS13") => Ok(TlsVersion::Tls13),

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::http::request::Parts;
 use axum::http::{Request, Response, StatusCode};
 use futures_util::FutureExt as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -20,7 +21,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 use tracing::debug;
@@ -41,6 +42,9 @@ const URL_BYTES: usize = 8 * 1024;
 
 /// Bytes of a request's body, at most: no path reads one, but a form may send its fields that way.
 const BODY_BYTES: usize = 8 * 1024;
+
+/// Bytes that are read of a body which is too long, at most, so that its client takes the answer.
+const DISCARD_BYTES: u32 = 64 * 1024;
 
 /// Requests at once on one connection of HTTP/2: a Prometheus scrapes many targets over one. Each may have a whole head.
 const STREAMS: u32 = 128;
@@ -143,7 +147,9 @@ async fn shake_hands(
 /// Tells a client of plain HTTP what to do. What it sent is read first, since closing on it would destroy the answer.
 async fn explain(mut stream: TcpStream) -> std::io::Result<()> {
     let mut sent = [0; 4096];
-    stream.read(&mut sent).await?;
+    if stream.read(&mut sent).await? == 0 {
+        return Ok(());
+    }
     stream.write_all(NOT_TLS).await?;
     stream.shutdown().await?;
     let mut rest = stream.take(64 * 1024);
@@ -212,8 +218,11 @@ struct Door {
 impl Door {
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Noted>, Infallible> {
         let mut open = self.pace.open();
-        let response = match admit(request, self.patience, &open).await {
-            Ok(mut request) => {
+        let (parts, mut sent) = request.into_parts();
+        let response = match admit(&parts, &mut sent, self.patience).await {
+            Ok(body) => {
+                open.read();
+                let mut request = Request::from_parts(parts, body);
                 request.extensions_mut().insert(Peer(self.peer));
                 self.app.oneshot(request).await?
             }
@@ -225,19 +234,14 @@ impl Door {
     }
 }
 
-/// The request with its body read, or the answer to one that is too large or too slow.
+/// The body of a request, read; or the answer to a request that is too large or too slow.
 async fn admit(
-    request: Request<Incoming>,
+    parts: &Parts,
+    sent: &mut Incoming,
     patience: Patience,
-    open: &Open,
-) -> Result<Request<Body>, Response<Body>> {
-    let (parts, body) = request.into_parts();
-    if parts
-        .uri
-        .path_and_query()
-        .map_or(0, |part| part.as_str().len())
-        > URL_BYTES
-    {
+) -> Result<Body, Response<Body>> {
+    let url = parts.uri.path_and_query();
+    if url.map_or(0, |url| url.as_str().len()) > URL_BYTES {
         let sentence = "the URL is longer than 8 KiB";
         return Err(answer::text(StatusCode::URI_TOO_LONG, sentence));
     }
@@ -246,32 +250,46 @@ async fn admit(
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(answer::text(status, sentence));
     }
-    if body.is_end_stream() {
-        return Ok(Request::from_parts(parts, Body::empty()));
+    if sent.is_end_stream() {
+        return Ok(Body::empty());
     }
     let too_large = || {
         let sentence = "the body is longer than 8 KiB";
         answer::text(StatusCode::PAYLOAD_TOO_LARGE, sentence)
     };
-    let limit = u64::try_from(BODY_BYTES).unwrap_or(u64::MAX);
-    if body.size_hint().lower() > limit {
+    if sent.size_hint().lower() > u64::from(DISCARD_BYTES) {
         return Err(too_large());
     }
-    let reading = Limited::new(body, BODY_BYTES).collect();
-    let body = match timeout(patience.body, reading).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
+    let until = Instant::now() + patience.body;
+    let reading = Limited::new(&mut *sent, BODY_BYTES).collect();
+    match timeout_at(until, reading).await {
+        Ok(Ok(body)) => Ok(Body::from(body.to_bytes())),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            // Some clients, curl 7.88 over HTTP/2 among them, take no answer before they have sent all.
+            drop(timeout_at(until, discard(sent)).await);
+            Err(too_large())
+        }
         Ok(Err(_)) => {
             let sentence = "the body cannot be read";
-            return Err(answer::text(StatusCode::BAD_REQUEST, sentence));
+            Err(answer::text(StatusCode::BAD_REQUEST, sentence))
         }
         Err(_) => {
             let sentence = "the body did not come in time";
-            return Err(answer::text(StatusCode::REQUEST_TIMEOUT, sentence));
+            Err(answer::text(StatusCode::REQUEST_TIMEOUT, sentence))
         }
-    };
-    open.read();
-    Ok(Request::from_parts(parts, Body::from(body)))
+    }
+}
+
+/// Reads what is left of a body, or some of what is left of a long one.
+async fn discard(sent: &mut Incoming) {
+    let mut left = DISCARD_BYTES;
+    while left > 0 {
+        let Some(Ok(frame)) = sent.frame().await else {
+            return;
+        };
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        left = left.saturating_sub(u32::try_from(length).unwrap_or(u32::MAX));
+    }
 }
 
 /// An answer's body, which notes when it is taken.

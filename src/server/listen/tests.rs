@@ -49,7 +49,7 @@ async fn start(limits: ListenLimits, listeners: usize) -> Running {
         .route("/echo", post(async |body: String| body));
     let (stop, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(serve(bound, app, None, limits, async move {
-        drop(stopped.await)
+        drop(stopped.await);
     }));
     Running {
         addresses,

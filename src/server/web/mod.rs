@@ -33,7 +33,7 @@ use self::files::{Reader, Trace};
 use self::rate::Bucket;
 use self::tls::Tls;
 use self::users::{Doorkeeper, Users};
-use crate::config::{ConfigError, Fault, KeyPath, MAX_BYTES, WebConfig};
+use crate::config::{ConfigError, Fault, KeyPath, MAX_BYTES, ServerTls, WebConfig};
 
 /// From one look at the files to the next. Each costs a few system calls.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -301,12 +301,8 @@ pub fn facts(file: &Path) -> Result<WebFacts, ConfigError> {
 /// What a file that was changed must not do while the exporter runs, and the key it would do it with. A file that is cut
 /// short by an editor or a full disk would otherwise let everybody in.
 fn opens(old: &WebConfig, new: &WebConfig) -> Option<(&'static str, &'static str)> {
-    let verifies = |config: &WebConfig| {
-        config
-            .tls
-            .as_ref()
-            .is_some_and(|tls| tls.verifies_clients())
-    };
+    let verifies =
+        |config: &WebConfig| config.tls.as_ref().is_some_and(ServerTls::verifies_clients);
     if old.tls.is_some() != new.tls.is_some() {
         let problem = "TLS is not switched on or off while the exporter runs; restart it";
         return Some(("tls_server_config", problem));

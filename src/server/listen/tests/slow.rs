@@ -207,7 +207,13 @@ async fn bodies_are_small_and_come_at_once() {
         "hi",
     );
     is(
-        &post_to(address, "Content-Length: 8193", b"").await,
+        &post_to(address, "Content-Length: 8193", &[&full[..], b"x"].concat()).await,
+        "413",
+        "longer than 8 KiB",
+    );
+    // What is far too long is not waited for.
+    is(
+        &post_to(address, "Content-Length: 65537", b"").await,
         "413",
         "longer than 8 KiB",
     );
