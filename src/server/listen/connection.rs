@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -46,8 +46,12 @@ const BODY_BYTES: usize = 8 * 1024;
 /// Bytes that are read of a body which is too long, at most, so that its client takes the answer.
 const DISCARD_BYTES: u32 = 64 * 1024;
 
-/// Requests at once on one connection of HTTP/2: a Prometheus scrapes many targets over one. Each may have a whole head.
-const STREAMS: u32 = 128;
+/// Requests at once on one connection of HTTP/2. A Prometheus with more to ask opens a further one, and so does any client
+/// written in Go; each may leave an answer in memory for as long as it may stall.
+const STREAMS: u32 = 32;
+
+/// Bytes of an answer that are handed out at once: whoever takes none of them is seen to stall.
+const PIECE_BYTES: usize = 32 * 1024;
 
 /// Bytes that may be on their way to the exporter on a connection of HTTP/2: nobody has more to send.
 const WINDOW_BYTES: u32 = 64 * 1024 - 1;
@@ -230,7 +234,11 @@ impl Door {
         };
         let refused = [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
         open.answer(refused.contains(&response.status()));
-        Ok(response.map(|body| Noted { body, open }))
+        Ok(response.map(|body| Noted {
+            body,
+            rest: Bytes::new(),
+            open,
+        }))
     }
 }
 
@@ -295,6 +303,8 @@ async fn discard(sent: &mut Incoming) {
 /// An answer's body, which notes when it is taken.
 struct Noted {
     body: Body,
+    /// What is left of a piece that came out of it.
+    rest: Bytes,
     open: Open,
 }
 
@@ -307,14 +317,30 @@ impl hyper::body::Body for Noted {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         self.open.taken();
-        Pin::new(&mut self.body).poll_frame(cx)
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                end => return Poll::Ready(end),
+            }
+        }
+        let length = self.rest.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = u64::try_from(self.rest.len()).unwrap_or(u64::MAX);
+        let mut hint = self.body.size_hint();
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint.set_lower(hint.lower().saturating_add(rest));
+        hint
     }
 }

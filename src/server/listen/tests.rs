@@ -1,6 +1,7 @@
 //! The listener against clients of every kind.
 
 mod slow;
+mod tls;
 
 use std::net::SocketAddr;
 
@@ -29,6 +30,10 @@ struct Running {
 }
 
 async fn start(limits: ListenLimits, listeners: usize) -> Running {
+    start_with(limits, listeners, None).await
+}
+
+async fn start_with(limits: ListenLimits, listeners: usize, web: Option<Arc<Web>>) -> Running {
     let mut bound = Vec::new();
     for _ in 0..listeners {
         bound.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
@@ -48,7 +53,7 @@ async fn start(limits: ListenLimits, listeners: usize) -> Running {
         .route("/refused", get(async || StatusCode::UNAUTHORIZED))
         .route("/echo", post(async |body: String| body));
     let (stop, stopped) = oneshot::channel::<()>();
-    let served = tokio::spawn(serve(bound, app, None, limits, async move {
+    let served = tokio::spawn(serve(bound, app, web, limits, async move {
         drop(stopped.await);
     }));
     Running {

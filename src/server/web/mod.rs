@@ -121,6 +121,7 @@ impl Web {
     pub fn open(file: Option<&Path>) -> Result<Arc<Self>, WebError> {
         let (trace, read) = attempt(file);
         let current = read?;
+        current.warn_of_age();
         let mut key = [0; 32];
         ring::default_provider()
             .secure_random
@@ -249,6 +250,7 @@ impl Web {
         self.lock_state().successful = read.is_ok();
         match read {
             Ok(new) => {
+                new.warn_of_age();
                 self.lock_state().succeeded_at = SystemTime::now();
                 self.current.store(Arc::new(new));
                 info!("web configuration reloaded");
@@ -264,6 +266,19 @@ impl Web {
     /// Held for no longer than it takes to copy, whatever the files do.
     fn lock_state(&self) -> MutexGuard<'_, WebState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl InForce {
+    /// Says so when the certificate has expired. It is shown all the same, as Go does: not every client looks.
+    fn warn_of_age(&self) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+        if let Some(tls) = &self.tls
+            && tls.certificate.not_after < now
+        {
+            warn!("the certificate of the web configuration has expired");
+        }
     }
 }
 

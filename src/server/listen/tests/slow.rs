@@ -2,9 +2,9 @@
 
 use super::*;
 
-const SHORT: Duration = Duration::from_millis(150);
+pub(super) const SHORT: Duration = Duration::from_millis(150);
 
-fn patient(patience: Patience, connections: usize) -> ListenLimits {
+pub(super) fn patient(patience: Patience, connections: usize) -> ListenLimits {
     ListenLimits {
         connections,
         patience,
