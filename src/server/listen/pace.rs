@@ -70,8 +70,6 @@ struct State {
     progress: Instant,
     /// Bytes taken since then.
     taken: usize,
-    /// Since when the socket takes no more.
-    blocked: Option<Instant>,
 }
 
 /// A request that is open; it no longer is when this is dropped.
@@ -93,7 +91,6 @@ impl Pace {
             early: false,
             progress: now,
             taken: 0,
-            blocked: None,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -145,16 +142,11 @@ impl Pace {
 
     fn wrote(&self, bytes: usize) {
         let mut state = self.lock();
-        state.blocked = None;
         state.taken = state.taken.saturating_add(bytes);
         if state.taken >= STEP_BYTES {
             state.got_on();
             state.idle_since = state.progress;
         }
-    }
-
-    fn blocked(&self) {
-        self.lock().blocked.get_or_insert_with(Instant::now);
     }
 
     /// What the lock guards is written whole, so a panic elsewhere leaves nothing half done.
@@ -176,11 +168,8 @@ impl State {
             (0, None) => Some((self.idle_since + self.idle, Slow::Idle)),
             _ => None,
         };
-        let blocked = self.blocked.map(|since| since + patience.stall);
-        let stalled = (self.answering > 0).then(|| self.progress + patience.stall);
-        let stalls = blocked.into_iter().chain(stalled);
-        let stalls = stalls.map(|due| (due, Slow::Stalled));
-        waits.into_iter().chain(stalls).min_by_key(|(due, _)| *due)
+        let stalls = (self.answering > 0).then(|| (self.progress + patience.stall, Slow::Stalled));
+        waits.or(stalls)
     }
 }
 
@@ -239,12 +228,6 @@ impl<S> Paced<S> {
     pub(super) fn new(stream: S, pace: Pace) -> Self {
         Self { stream, pace }
     }
-
-    fn note<T>(&self, polled: &Poll<io::Result<T>>) {
-        if polled.is_pending() {
-            self.pace.blocked();
-        }
-    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
@@ -267,7 +250,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note(&wrote);
         if let Poll::Ready(Ok(bytes)) = wrote {
             self.pace.wrote(bytes);
         }
@@ -280,7 +262,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
-        self.note(&wrote);
         if let Poll::Ready(Ok(bytes)) = wrote {
             self.pace.wrote(bytes);
         }
@@ -292,17 +273,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        match flushed {
-            Poll::Pending => self.pace.blocked(),
-            Poll::Ready(_) => self.pace.lock().blocked = None,
-        }
-        flushed
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.note(&shut);
-        shut
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

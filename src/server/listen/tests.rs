@@ -68,12 +68,13 @@ async fn start_with(limits: ListenLimits, listeners: usize, web: Option<Arc<Web>
 fn limits() -> ListenLimits {
     ListenLimits {
         connections: 8,
+        // Longer than any test waits.
         patience: Patience {
-            idle: SOON,
-            head: SOON,
-            body: SOON,
-            stall: SOON,
-            handshake: SOON,
+            idle: SOON * 3,
+            head: SOON * 3,
+            body: SOON * 3,
+            stall: SOON * 3,
+            handshake: SOON * 3,
         },
         drain: SOON,
     }

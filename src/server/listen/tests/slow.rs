@@ -138,6 +138,10 @@ async fn half_a_request_that_comes_early_is_not_waited_for_either() {
     send(&mut stream, "/wait").await;
     timeout(SOON, running.waiting.notified()).await.unwrap();
     stream.write_all(b"GET / HT").await.unwrap();
+    // It comes in while the first is still open.
+    let mut byte = [0];
+    let waiting = timeout(SHORT, stream.read(&mut byte)).await;
+    assert!(waiting.is_err(), "was closed: {waiting:?}");
     running.go.notify_one();
     read_until(&mut stream, "waited").await;
     assert!(is_closed(stream).await);
