@@ -65,7 +65,10 @@ impl Authority {
 /// Writes the same, signed by nobody but itself.
 pub(crate) fn write_self_signed(folder: &Path, name: &str) {
     let key = KeyPair::generate().unwrap();
-    let certificate = client(name, Vec::new()).self_signed(&key).unwrap();
+    let mut params = client(name, Vec::new());
+    // As `openssl req -x509` makes them.
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).unwrap();
     write(folder, name, &certificate.pem(), &key);
 }
 

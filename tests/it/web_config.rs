@@ -201,6 +201,15 @@ fn a_reload_that_is_asked_for_reads_it_too() {
     until("word of it", || (reloads() > before).then_some(()));
 }
 
+/// Ends a flood, also when a test fails in the midst of it.
+struct Stop<'f>(&'f std::sync::atomic::AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
 /// One address floods it with passwords that all must be compared; who was let in before, and who comes from elsewhere,
 /// does not notice.
 #[test]
@@ -236,6 +245,7 @@ fn a_flood_of_bad_passwords_leaves_good_users_served() {
                 }
             });
         }
+        let stop = Stop(&stop);
         until("a full queue", || (busy.load(SeqCst) > 20).then_some(()));
         for _ in 0..10 {
             assert_eq!(guarded.get("/-/healthy", "alice:wonder").status, 200);
@@ -245,7 +255,7 @@ fn a_flood_of_bad_passwords_leaves_good_users_served() {
         curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}"]);
         curl.args(["--interface", "127.0.0.2", "-u", "bob:builder", &url]);
         let output = curl.output().unwrap();
-        stop.store(true, SeqCst);
+        drop(stop);
         assert_eq!(
             String::from_utf8_lossy(&output.stdout),
             "200",
