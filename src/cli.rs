@@ -149,6 +149,15 @@ pub struct ServeArgs {
     )]
     pub web_systemd_socket: bool,
 
+    /// File of who may ask: TLS, client certificates, passwords, headers, rate; the
+    /// format is that of Prometheus' exporters, and it is read again when it changes
+    #[arg(
+        long = "web.config.file",
+        value_name = "FILE",
+        env = "GOROUTINE_EXPORTER_WEB_CONFIG_FILE"
+    )]
+    pub web_config_file: Option<PathBuf>,
+
     /// URL under which users reach the exporter, for links in its pages
     #[arg(
         long = "web.external-url",
@@ -274,6 +283,14 @@ pub struct CheckArgs {
         env = "GOROUTINE_EXPORTER_CONFIG_FILE"
     )]
     pub config_file: Option<PathBuf>,
+
+    /// File of who may ask, as the exporter takes it; its certificates are read too
+    #[arg(
+        long = "web.config.file",
+        value_name = "FILE",
+        env = "GOROUTINE_EXPORTER_WEB_CONFIG_FILE"
+    )]
+    pub web_config_file: Option<PathBuf>,
 }
 
 /// Flags of `demo`.

@@ -38,6 +38,8 @@
 //! - Credentials of a module go nowhere but where somebody wrote that they may, and never over plain HTTP unless that was
 //!   written, too.
 //! - A snapshot that was reported as kept survives a crash, and the first of an incident outlives its later ones.
+//! - Nothing is answered to who may not ask, and no change of a file lets in who was not let in before
+//!   ([`server::web`]).
 //! - A secret has no way to be printed ([`secret`]).
 
 pub mod budget;

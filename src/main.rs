@@ -10,7 +10,8 @@ fn main() -> ExitCode {
     let mut out = io::stdout().lock();
     let done = match cli::parse() {
         Command::Serve(arguments) if arguments.config_check => {
-            return exit(check::run(arguments.config_file.as_deref(), &mut out));
+            let (file, web) = (&arguments.config_file, &arguments.web_config_file);
+            return exit(check::run(file.as_deref(), web.as_deref(), &mut out));
         }
         Command::Serve(arguments) => {
             drop(out);
@@ -18,7 +19,8 @@ fn main() -> ExitCode {
         }
         Command::Inspect(arguments) => inspect::run(&arguments, &mut out),
         Command::Check(arguments) => {
-            return exit(check::run(arguments.config_file.as_deref(), &mut out));
+            let (file, web) = (&arguments.config_file, &arguments.web_config_file);
+            return exit(check::run(file.as_deref(), web.as_deref(), &mut out));
         }
         Command::Diff(arguments) => {
             return exit_or(diff::run(&arguments, &mut out), diff::COULD_NOT_COMPARE);

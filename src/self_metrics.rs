@@ -80,6 +80,12 @@ metrics! {
         "Bytes of all snapshots that are kept.";
     STORAGE_SKIPPED = Gauge "goroutine_exporter_storage_skipped_files" []
         "Files in the folder of snapshots that were not written by the exporter, or cut or replaced since, and are left alone.";
+    WEB_RELOAD_SUCCESSFUL = Gauge "goroutine_exporter_web_config_last_reload_successful" []
+        "Whether the web configuration, and the certificates it names, were read without error the last time they changed: 1 or 0. 1 without one.";
+    WEB_RELOAD_TIMESTAMP = Gauge "goroutine_exporter_web_config_last_reload_success_timestamp_seconds" []
+        "When the web configuration was last read without error, in seconds since 1970.";
+    WEB_REFUSED = Counter "goroutine_exporter_web_requests_refused_total" ["reason"]
+        "Requests turned away by the web configuration: for want of credentials, or since too many passwords were being compared (busy) or more came than the rate allows (rate).";
 }
 
 /// The metrics could not be set up or written; this is a fault of the program's own.
@@ -111,6 +117,9 @@ pub struct SelfMetrics {
     snapshot_errors: IntCounter,
     storage_bytes: IntGauge,
     storage_skipped: IntGauge,
+    web_reload_successful: IntGauge,
+    web_reload_timestamp: Gauge,
+    web_refused: IntCounterVec,
 }
 
 /// A probe that is running. Dropping it before [`RunningProbe::finish`] counts the probe as canceled, which is
@@ -186,6 +195,15 @@ impl SelfMetrics {
             snapshot_errors: add(&registry, IntCounter::with_opts(opts(SNAPSHOT_ERRORS)))?,
             storage_bytes: add(&registry, IntGauge::with_opts(opts(STORAGE_BYTES)))?,
             storage_skipped: add(&registry, IntGauge::with_opts(opts(STORAGE_SKIPPED)))?,
+            web_reload_successful: add(
+                &registry,
+                IntGauge::with_opts(opts(WEB_RELOAD_SUCCESSFUL)),
+            )?,
+            web_reload_timestamp: add(&registry, Gauge::with_opts(opts(WEB_RELOAD_TIMESTAMP)))?,
+            web_refused: add(
+                &registry,
+                IntCounterVec::new(opts(WEB_REFUSED), WEB_REFUSED.labels),
+            )?,
             registry,
         })
     }
@@ -223,6 +241,24 @@ impl SelfMetrics {
         for trigger in triggers {
             self.snapshots.with_label_values(&[trigger.as_str()]);
         }
+    }
+
+    /// Makes the reasons to turn a request away visible at zero.
+    pub fn expect_web_refusals<'a>(&self, reasons: impl IntoIterator<Item = &'a str>) {
+        for reason in reasons {
+            self.web_refused.with_label_values(&[reason]);
+        }
+    }
+
+    /// Counts a request that was turned away.
+    pub fn web_refused(&self, reason: &'static str) {
+        self.web_refused.with_label_values(&[reason]).inc();
+    }
+
+    /// Notes how the last reading of the web configuration went, and when one last went well.
+    pub fn set_web_reload(&self, successful: bool, succeeded_at: SystemTime) {
+        self.web_reload_successful.set(i64::from(successful));
+        self.web_reload_timestamp.set(since_epoch(succeeded_at));
     }
 
     /// Counts a profile that was kept.
@@ -276,10 +312,7 @@ impl SelfMetrics {
     /// Notes that the configuration was read well.
     pub fn reload_succeeded(&self, at: SystemTime) {
         self.reload_successful.set(1);
-        let since = at
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO);
-        self.reload_timestamp.set(since.as_secs_f64());
+        self.reload_timestamp.set(since_epoch(at));
     }
 
     /// Notes that the configuration could not be read; the old one stays.
@@ -381,6 +414,12 @@ fn results() -> impl Iterator<Item = &'static str> {
     reasons.chain([SUCCESS, CANCELED, BUSY])
 }
 
+fn since_epoch(at: SystemTime) -> f64 {
+    at.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+        .as_secs_f64()
+}
+
 fn opts(metric: Metric) -> Opts {
     Opts::new(metric.name, metric.help)
 }
@@ -436,6 +475,7 @@ mod tests {
         metrics.expect_modules(["default"]);
         metrics.expect_refusals(["not_allowed"]);
         metrics.expect_triggers(Trigger::ALL);
+        metrics.expect_web_refusals(["rate"]);
         let text = metrics.encode().unwrap();
         assert_valid(&text);
         for metric in ALL {

@@ -89,7 +89,8 @@ fn other_commands_have_their_flags() {
     assert_eq!(
         check,
         Command::Check(CheckArgs {
-            config_file: Some("a.yml".into())
+            config_file: Some("a.yml".into()),
+            web_config_file: None,
         })
     );
     let Ok(Command::Inspect(inspect)) =
@@ -249,7 +250,7 @@ fn every_flag_of_serve_is_in_the_environment_too() {
         );
         flags += 1;
     }
-    assert_eq!(flags, 18);
+    assert_eq!(flags, 19);
 }
 
 #[test]

@@ -2,18 +2,21 @@
 //! and what deserves a second look.
 //!
 //! Validation is that of `serve`. Secrets are never shown; files that hold them are opened to see whether they
-//! can be read, and not looked into. Nothing is sent anywhere.
+//! can be read, and not looked into, but for the exporter's own certificate and key. Nothing is sent anywhere.
 
 mod warnings;
+mod web;
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::SystemTime;
 
 use crate::budget::{DetailMode, DetailSpec};
-use crate::config::{Config, ConfigError, Module, Profile};
+use crate::config::{Config, ConfigError, KeyPath, Module, Profile};
 use crate::fetch::{Auth, FetchSpec, Pem, TlsVersion};
 use crate::policy::{AllowEntry, Place};
 use crate::secret::Secret;
+use crate::server;
 use crate::snapshots::StorageSpec;
 use crate::units::{DurationText, SizeText};
 
@@ -26,11 +29,21 @@ pub const VALID: u8 = 0;
 /// The exit code for a configuration that cannot be used.
 pub const INVALID: u8 = 1;
 
-/// Checks the file, or the defaults where there is none, and answers the exit code: [`VALID`] or [`INVALID`].
+/// Checks the file, or the defaults where there is none, and the web configuration where there is one, and answers the
+/// exit code: [`VALID`] or [`INVALID`].
 ///
 /// # Errors
 /// When `out` cannot be written to.
-pub fn run(file: Option<&Path>, out: &mut impl Write) -> io::Result<u8> {
+pub fn run(file: Option<&Path>, web_file: Option<&Path>, out: &mut impl Write) -> io::Result<u8> {
+    let mut code = check(file, out)?;
+    if let Some(file) = web_file {
+        writeln!(out)?;
+        code = code.max(check_web(file, out)?);
+    }
+    Ok(code)
+}
+
+fn check(file: Option<&Path>, out: &mut impl Write) -> io::Result<u8> {
     let config = match file {
         Some(file) => match Config::from_file(file) {
             Ok(config) => config,
@@ -46,6 +59,21 @@ pub fn run(file: Option<&Path>, out: &mut impl Write) -> io::Result<u8> {
         None => writeln!(out, "no configuration file: these are the defaults")?,
     }
     explain(&config, out)?;
+    Ok(VALID)
+}
+
+fn check_web(file: &Path, out: &mut impl Write) -> io::Result<u8> {
+    let facts = match server::web::facts(file) {
+        Ok(facts) => facts,
+        Err(error) => {
+            refuse(&error, out)?;
+            return Ok(INVALID);
+        }
+    };
+    let now = SystemTime::now();
+    writeln!(out, "{} is valid", file.display())?;
+    web::explain(&facts, now, out)?;
+    warn(web::warnings(&facts, now), out)?;
     Ok(VALID)
 }
 
@@ -66,7 +94,10 @@ fn explain(config: &Config, out: &mut impl Write) -> io::Result<()> {
     explain_targets(config, out)?;
     explain_policy(config, out)?;
     explain_storage(config.storage(), out)?;
-    let warnings = warnings::warnings(config);
+    warn(warnings::warnings(config), out)
+}
+
+fn warn(warnings: Vec<(KeyPath, String)>, out: &mut impl Write) -> io::Result<()> {
     if !warnings.is_empty() {
         writeln!(out, "\nwarnings")?;
     }

@@ -19,7 +19,7 @@ use super::{log, serve};
 use crate::cli::{DemoArgs, LogArgs, LogFormat};
 use crate::config::ConfigHandle;
 use crate::demo::{self, story};
-use crate::server::listen::{DRAIN, IDLE, ListenLimits, serve as serve_router};
+use crate::server::listen::{DRAIN, ListenLimits, PATIENCE, serve as serve_router};
 use crate::server::{App, ServeOptions, router};
 use crate::target::Target;
 
@@ -104,14 +104,14 @@ async fn run_until(
 
     let limits = ListenLimits {
         connections: CONNECTIONS,
-        idle: IDLE,
+        patience: PATIENCE,
         drain: DRAIN,
     };
     let path = format!("/probe?target={simulated_url}");
     tokio::select! {
         () = stop => {}
-        _ = serve_router(simulated, demo::router(clock), limits, std::future::pending()) => {}
-        _ = serve_router(exporters, exporter.clone(), limits, std::future::pending()) => {}
+        _ = serve_router(simulated, demo::router(clock), None, limits, std::future::pending()) => {}
+        _ = serve_router(exporters, exporter.clone(), None, limits, std::future::pending()) => {}
         end = watch(&exporter, &path, clock, out) => end?,
     }
     Ok(())

@@ -16,7 +16,8 @@ use tracing::{info, warn};
 use super::{log, systemd};
 use crate::cli::{ListenAddress, ServeArgs};
 use crate::config::{ConfigHandle, Overrides};
-use crate::server::listen::{DRAIN, Drained, IDLE, ListenLimits, serve};
+use crate::server::listen::{DRAIN, Drained, ListenLimits, PATIENCE, serve};
+use crate::server::web::Web;
 use crate::server::{App, ServeOptions, router};
 use crate::target::Target;
 
@@ -121,17 +122,19 @@ async fn serve_until(
     let handle = ConfigHandle::load(arguments.config_file.clone(), overrides)?;
     let options = options(arguments, all_loopback(&listeners)?);
     let prefix = options.prefix.clone();
-    let app = App::new(handle, options, SystemTime::now())?;
+    let web = Web::open(arguments.web_config_file.as_deref())?;
+    let scheme = if web.is_tls() { "https" } else { "http" };
+    let app = App::guarded(handle, options, Arc::clone(&web), SystemTime::now())?;
     info!(version = env!("CARGO_PKG_VERSION"), "starting");
     for address in addresses {
-        info!(%address, url = %format_args!("http://{address}{prefix}"), "listening");
+        info!(%address, url = %format_args!("{scheme}://{address}{prefix}"), "listening");
     }
     let every = arguments
         .config_enable_auto_reload
         .then_some(arguments.config_auto_reload_interval);
     let limits = ListenLimits {
         connections: arguments.web_max_connections.into(),
-        idle: IDLE,
+        patience: PATIENCE,
         drain: DRAIN,
     };
     systemd::ready(app.facts(true)).await;
@@ -142,7 +145,7 @@ async fn serve_until(
         systemd::stopping().await;
     };
     let drained = tokio::select! {
-        drained = serve(listeners, router(Arc::clone(&app)), limits, stop) => drained,
+        drained = serve(listeners, router(Arc::clone(&app)), Some(web), limits, stop) => drained,
         never = reload_on_demand(Arc::clone(&app), hangup, every) => match never {},
         never = systemd::watchdog() => match never {},
     };

@@ -5,12 +5,14 @@
 
 use super::error::{ConfigError, Fault, KeyPath, Position, Segment};
 use super::hint;
+use super::raw::FileKind;
 
 /// The message of a map of ours that meets a key again.
 pub(super) const DUPLICATE_KEY: &str = "duplicate key";
 
 /// What `message` means, an error at `path` of `text`.
 pub(super) fn explain(
+    kind: FileKind,
     text: &str,
     message: &str,
     path: KeyPath,
@@ -22,7 +24,7 @@ pub(super) fn explain(
     } else if let Some((_, name)) = message.split_once("duplicate field `") {
         ConfigError::new(path.key(name.trim_end_matches('`')), Fault::DuplicateKey)
     } else if message.contains("unknown field `") {
-        let hint = hint::for_unknown_key(path.segments(), &expected_keys(&message));
+        let hint = hint::for_unknown_key(kind, path.segments(), &expected_keys(&message));
         ConfigError {
             hint,
             ..ConfigError::new(path, Fault::UnknownKey)

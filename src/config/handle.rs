@@ -213,7 +213,7 @@ fn read(file: &Path) -> Result<Vec<u8>, Fault> {
     Ok(bytes)
 }
 
-fn text(bytes: &[u8]) -> Result<&str, ConfigError> {
+pub(super) fn text(bytes: &[u8]) -> Result<&str, ConfigError> {
     std::str::from_utf8(bytes).map_err(|error| {
         let (good, _) = bytes
             .split_at_checked(error.valid_up_to())

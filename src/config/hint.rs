@@ -1,6 +1,7 @@
 //! What would help with a key or name that is not known: the nearest known one, or where the key belongs.
 
 use super::error::Segment;
+use super::raw::FileKind;
 
 /// Keys of later versions, by the key they stand under.
 const LATER_KEYS: [(&str, &str); 1] = [("http", "oauth2")];
@@ -74,8 +75,58 @@ const HOMES: [(&str, &str); 40] = [
     ("allow", "the top level or modules.NAME"),
 ];
 
+/// The same of the file of `--web.config.file`.
+const WEB_HOMES: [(&str, &str); 26] = [
+    ("cert", "tls_server_config"),
+    ("cert_file", "tls_server_config"),
+    ("key", "tls_server_config"),
+    ("key_file", "tls_server_config"),
+    ("client_auth_type", "tls_server_config"),
+    ("client_ca", "tls_server_config"),
+    ("client_ca_file", "tls_server_config"),
+    ("client_allowed_sans", "tls_server_config"),
+    ("min_version", "tls_server_config"),
+    ("max_version", "tls_server_config"),
+    ("cipher_suites", "tls_server_config"),
+    ("prefer_server_cipher_suites", "tls_server_config"),
+    ("curve_preferences", "tls_server_config"),
+    ("http2", "http_server_config"),
+    ("headers", "http_server_config"),
+    ("Content-Security-Policy", "http_server_config.headers"),
+    ("X-Frame-Options", "http_server_config.headers"),
+    ("X-Content-Type-Options", "http_server_config.headers"),
+    ("X-XSS-Protection", "http_server_config.headers"),
+    ("Strict-Transport-Security", "http_server_config.headers"),
+    ("interval", "rate_limit"),
+    ("burst", "rate_limit"),
+    ("tls_server_config", "the top level"),
+    ("http_server_config", "the top level"),
+    ("basic_auth_users", "the top level"),
+    ("rate_limit", "the top level"),
+];
+
+/// Keys that people bring to that file from elsewhere, and what to write in their place.
+const WEB_FOREIGN_KEYS: [(&str, &str); 7] = [
+    ("tls_config", "write tls_server_config"),
+    (
+        "basic_auth",
+        "write basic_auth_users: { NAME: BCRYPT_HASH }",
+    ),
+    ("users", "write basic_auth_users: { NAME: BCRYPT_HASH }"),
+    ("ca_file", "write client_ca_file"),
+    ("client_auth", "write client_auth_type"),
+    (
+        "auth_excluded_paths",
+        "no path is excluded: whoever asks for any of them has to say who he is",
+    ),
+    (
+        "modules",
+        "this belongs into the file of --config.file, not of --web.config.file",
+    ),
+];
+
 /// Says what to do about the unknown key at the end of `path`, where `known` may stand.
-pub(super) fn for_unknown_key(path: &[Segment], known: &[&str]) -> Option<String> {
+pub(super) fn for_unknown_key(kind: FileKind, path: &[Segment], known: &[&str]) -> Option<String> {
     let (Segment::Key(key), parents) = path.split_last()? else {
         return None;
     };
@@ -84,6 +135,16 @@ pub(super) fn for_unknown_key(path: &[Segment], known: &[&str]) -> Option<String
         [.., Segment::Key(parent)] => parent,
         [.., Segment::Index(_)] => "[]",
     };
+    if kind == FileKind::Web {
+        let find = |table: &[(&str, &'static str)]| {
+            let found = table.iter().find(|(name, _)| name == key);
+            found.map(|(_, text)| *text)
+        };
+        return find(&WEB_FOREIGN_KEYS)
+            .map(str::to_owned)
+            .or_else(|| find(&WEB_HOMES).map(|home| format!("{key} belongs under {home}")))
+            .or_else(|| near_or_all(key, known));
+    }
     if LATER_KEYS.contains(&(parent, key)) {
         return Some("this version does not know it yet".to_owned());
     }
@@ -95,6 +156,10 @@ pub(super) fn for_unknown_key(path: &[Segment], known: &[&str]) -> Option<String
     if let Some((_, home)) = HOMES.iter().find(|(name, _)| name == key) {
         return Some(format!("{key} belongs under {home}"));
     }
+    near_or_all(key, known)
+}
+
+fn near_or_all(key: &str, known: &[&str]) -> Option<String> {
     did_you_mean(key, known.iter().copied()).or_else(|| match known {
         [] => None,
         known => Some(format!("known here: {}", known.join(", "))),
@@ -158,18 +223,23 @@ pub(super) fn known_keys() -> impl Iterator<Item = &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, Fault};
+    use super::super::{Config, Fault, WebConfig};
     use super::*;
 
     #[test]
     fn keys_belong_where_the_hint_says() {
-        for (key, home) in HOMES {
+        type Read = fn(&str) -> Option<Fault>;
+        let exporter: Read = |yaml| Config::from_yaml(yaml).err().map(|error| *error.fault);
+        let web: Read = |yaml| WebConfig::from_yaml(yaml).err().map(|error| *error.fault);
+        let homes = HOMES.iter().map(|home| (home, exporter));
+        let homes = homes.chain(WEB_HOMES.iter().map(|home| (home, web)));
+        for ((key, home), read) in homes {
             // An empty value is accepted wherever the key is.
             let home = home.trim_start_matches("the top level or ");
             let path: Vec<&str> = home.split('.').collect();
             let open: Vec<String> = path.iter().map(|step| format!("{step}: {{")).collect();
             let yaml = format!("{{{}{key}: {}}}", open.concat(), "}".repeat(path.len()));
-            let fault = Config::from_yaml(&yaml).err().map(|error| *error.fault);
+            let fault = read(&yaml);
             assert!(
                 !matches!(fault, Some(Fault::UnknownKey | Fault::Syntax { .. })),
                 "{yaml}: {fault:?}"

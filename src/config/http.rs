@@ -46,9 +46,9 @@ const RESERVED_HEADERS: [&str; 20] = [
 ];
 
 /// Where a block of keys stands: its own path, and the directory that file names in it start from.
-struct Block<'a> {
-    key: KeyPath,
-    directory: &'a Path,
+pub(super) struct Block<'a> {
+    pub(super) key: KeyPath,
+    pub(super) directory: &'a Path,
 }
 
 /// Compiles the block.
@@ -320,19 +320,19 @@ fn proxy(block: &Block<'_>, text: &str) -> Result<Url, ConfigError> {
 }
 
 impl Block<'_> {
-    fn under(&self, name: &str) -> Self {
+    pub(super) fn under(&self, name: &str) -> Self {
         Self {
             key: self.key.key(name),
             directory: self.directory,
         }
     }
 
-    fn fault(&self, name: &str, fault: Fault) -> ConfigError {
+    pub(super) fn fault(&self, name: &str, fault: Fault) -> ConfigError {
         ConfigError::new(self.key.key(name), fault)
     }
 
     /// One secret from two keys, of which one at most is there.
-    fn secret(
+    pub(super) fn secret(
         &self,
         (inline_name, inline): (&'static str, Option<RawSecret>),
         (file_name, file): (&'static str, Option<String>),
@@ -350,7 +350,7 @@ impl Block<'_> {
     }
 
     /// The same of certificates, which are no secret.
-    fn pem(
+    pub(super) fn pem(
         &self,
         (inline_name, inline): (&'static str, Option<String>),
         (file_name, file): (&'static str, Option<String>),
@@ -394,7 +394,7 @@ fn is_token(text: &str) -> bool {
 }
 
 /// RFC 9110 section 5.5, less bytes beyond ASCII; blanks at the ends would be cut on the way.
-fn is_header_value(text: &str) -> bool {
+pub(super) fn is_header_value(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
         && text.trim_ascii() == text
         && text.len() <= 8192

@@ -1,7 +1,8 @@
 //! The configuration: validated, compiled, with every default filled in.
 //!
 //! The way of a file: `scan` guards the parser, `raw` mirrors the YAML (`explain` and `locate` say what is wrong
-//! with it, and where), `compile` and `http` give it meaning, `render` writes it back, `handle` reloads it. What is here has been checked as a whole: whoever holds a
+//! with it, and where), `compile` and `http` give it meaning, `render` writes it back, `handle` reloads it; `web` is the
+//! other file, of who may ask. What is here has been checked as a whole: whoever holds a
 //! [`Config`] need not check again. Nothing here touches the network, and files other than the configuration
 //! itself are named, not read: secrets are read when they are used.
 
@@ -16,6 +17,7 @@ mod places;
 mod raw;
 mod render;
 mod scan;
+mod web;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -27,6 +29,9 @@ use std::time::Duration;
 pub use error::{ConfigError, Fault, KeyPath, Position, Segment};
 pub use handle::{ConfigHandle, Overrides, ReloadState};
 pub use scan::{MAX_BYTES, MAX_DEPTH};
+pub use web::{
+    ClientAuth, ClientPolicy, Curve, PasswordHash, RateLimit, ServerTls, User, WebConfig,
+};
 
 use crate::budget::{DetailMode, DetailSource, DetailSpec, LeakSpec};
 use crate::classify::{ClassifySpec, Rules};

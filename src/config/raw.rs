@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -375,11 +375,29 @@ where
 /// # Errors
 /// When the text is no YAML, has keys that are unknown or given twice, or values of the wrong kind.
 pub(super) fn parse(text: &str) -> Result<RawConfig, ConfigError> {
+    read(FileKind::Exporter, text)
+}
+
+/// Which of the two files a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileKind {
+    /// That of `--config.file`.
+    Exporter,
+    /// That of `--web.config.file`.
+    Web,
+}
+
+/// Reads a text of either kind.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn read<T: DeserializeOwned>(kind: FileKind, text: &str) -> Result<T, ConfigError> {
     scan(text)?;
     serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text)).map_err(
         |error: serde_path_to_error::Error<serde_yaml::Error>| {
             let path = error.path().iter().filter_map(segment).collect();
             let found = explain(
+                kind,
                 text,
                 &error.inner().to_string(),
                 path,

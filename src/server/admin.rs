@@ -26,6 +26,8 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
     let store = app.live().store.clone();
     let stored = store.map_or((0, 0), |store| (store.bytes(), store.skipped()));
     app.metrics.set_storage(stored.0, stored.1);
+    let web = app.web.state();
+    app.metrics.set_web_reload(web.successful, web.succeeded_at);
     evidence::tidy(&app);
     match app.metrics.encode() {
         Ok(text) => answer::exposition(&headers, text),

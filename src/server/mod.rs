@@ -26,11 +26,12 @@ mod target;
 mod targets;
 #[cfg(test)]
 mod tests;
+pub mod web;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn_with_state, map_response_with_state};
 use axum::routing::{get, post};
 
 pub use reloads::{ReloadError, Reloaded};
@@ -59,7 +60,9 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(admin::unknown)
         .method_not_allowed_fallback(admin::wrong_method)
         .layer(from_fn_with_state(Arc::clone(&app), crowd::bound))
-        .layer(map_response(answer::harden))
-        .with_state(app);
+        .with_state(Arc::clone(&app));
     prefix::under(&prefix, routes)
+        // Outermost but for the headers: nothing is answered to who may not ask.
+        .layer(from_fn_with_state(Arc::clone(&app), web::guard))
+        .layer(map_response_with_state(app, answer::harden))
 }

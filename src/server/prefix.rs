@@ -7,7 +7,6 @@ use axum::extract::{Request, State};
 use axum::http::header::LOCATION;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderValue, StatusCode, Uri};
-use axum::middleware::map_response;
 use axum::response::Response;
 use tower::ServiceExt as _;
 
@@ -33,10 +32,7 @@ pub(super) fn under(prefix: &str, routes: Router) -> Router {
         prefix: prefix.to_owned(),
         routes,
     };
-    Router::new()
-        .fallback(handle)
-        .layer(map_response(answer::harden))
-        .with_state(Arc::new(under))
+    Router::new().fallback(handle).with_state(Arc::new(under))
 }
 
 async fn handle(State(under): State<Arc<Under>>, mut request: Request) -> Response {

@@ -24,7 +24,6 @@ use super::probe::{look, read};
 use super::request::ModuleSet;
 use super::state::{App, ServeOptions};
 use super::target::{counted, made, parameter};
-use crate::config::Config;
 use crate::snapshots::{Entry, SnapshotId, Store, StoreError, Trigger};
 use crate::target::Target;
 
@@ -64,7 +63,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, headers: HeaderMap, uri: U
     let mut page = ListPage {
         links: &links,
         storage: false,
-        downloads: may_download(&app.options),
+        downloads: may_download(&app),
         entries: Vec::new(),
         target: "",
         now: SystemTime::now(),
@@ -119,17 +118,16 @@ pub(super) async fn show(
         Form::Page => {
             let against = parameter(uri.query().unwrap_or_default(), "against");
             let against = against.filter(|id| !id.is_empty());
-            let live = app.live();
-            let options = app.options.clone();
-            let make = move || page(&live.config, &options, &store, &id, against.as_deref());
+            let shown = Arc::clone(&app);
+            let make = move || page(&shown, &store, &id, against.as_deref());
             match made(&app, make).await {
                 Ok(page) => answer::large_page(&headers, page),
                 Err(answer) => answer,
             }
         }
         Form::Any | Form::Json => Json(fact(&entry)).into_response(),
-        Form::Raw if !may_download(&app.options) => {
-            let sentence = "profiles can hold personal data; to download them start the exporter with --web.enable-lifecycle";
+        Form::Raw if !may_download(&app) => {
+            let sentence = "profiles can hold personal data; to download them start the exporter with --web.enable-lifecycle, or have --web.config.file ask for passwords";
             answer::text(StatusCode::FORBIDDEN, sentence)
         }
         Form::Raw => {
@@ -252,13 +250,9 @@ async fn drop_one(
 }
 
 /// The page of a snapshot. Reads files; blocking.
-fn page(
-    config: &Config,
-    options: &ServeOptions,
-    store: &Arc<Store>,
-    id: &SnapshotId,
-    against: Option<&str>,
-) -> Markup {
+fn page(app: &App, store: &Arc<Store>, id: &SnapshotId, against: Option<&str>) -> Markup {
+    let (options, live) = (&app.options, app.live());
+    let config = &live.config;
     let links = Links::new(&options.base, 1);
     let (entry, content) = match store.read(id) {
         Ok(read) => read,
@@ -276,7 +270,7 @@ fn page(
             .filter(|other| other.target == entry.target && other.id != entry.id)
             .collect(),
         against: against.map(|id| counted(Some(store), id, &entry.target, &module)),
-        downloads: may_download(options),
+        downloads: may_download(app),
         deletes: may_change(options),
         now: SystemTime::now(),
         entry: &entry,
@@ -291,8 +285,8 @@ pub(super) fn may_change(options: &ServeOptions) -> bool {
 
 /// Whether whoever reaches the exporter may have profiles as they came. Where nobody has to say who he is, that is for
 /// the same switch to decide as everything else that is not for everybody.
-pub(super) fn may_download(options: &ServeOptions) -> bool {
-    options.enable_lifecycle
+pub(super) fn may_download(app: &App) -> bool {
+    app.options.enable_lifecycle || app.is_authenticated()
 }
 
 /// The answer to a request that would change what is kept and may not.

@@ -15,6 +15,7 @@ use super::flights::Flights;
 use super::quiet::Quiet;
 use super::reloads::{Reloaded, Reloads};
 use super::targets::MAX_SWEPT;
+use super::web::{Refused, Web, WebError};
 use crate::config::{Config, ConfigError, ConfigHandle, ModuleName, ProbeLimits};
 use crate::fetch::{FetchBuildError, Fetcher};
 use crate::history::History;
@@ -53,6 +54,7 @@ pub struct ServeOptions {
 #[derive(Debug)]
 pub struct App {
     pub(super) options: ServeOptions,
+    pub(super) web: Arc<Web>,
     pub(super) metrics: Arc<SelfMetrics>,
     pub(super) history: History,
     pub(super) tracker: Tracker,
@@ -130,10 +132,13 @@ pub enum StartError {
     /// A fault of the program's own.
     #[error(transparent)]
     Metrics(#[from] SelfMetricsError),
+    /// The web configuration cannot be used.
+    #[error(transparent)]
+    Web(#[from] WebError),
 }
 
 impl App {
-    /// The exporter with the configuration in `handle` in force.
+    /// The exporter with the configuration in `handle` in force, for whoever asks.
     ///
     /// # Errors
     /// When the configuration cannot be used.
@@ -142,12 +147,26 @@ impl App {
         options: ServeOptions,
         now: SystemTime,
     ) -> Result<Arc<Self>, StartError> {
+        Self::guarded(handle, options, Web::open(None)?, now)
+    }
+
+    /// The same, for whom `web` lets in.
+    ///
+    /// # Errors
+    /// As [`App::new`].
+    pub fn guarded(
+        handle: ConfigHandle,
+        options: ServeOptions,
+        web: Arc<Web>,
+        now: SystemTime,
+    ) -> Result<Arc<Self>, StartError> {
         let config = handle.current();
         let metrics = SelfMetrics::new()?;
         let live = Live::build(config, &options, None)?;
         metrics.expect_refusals(RefusalReason::ALL.iter().map(|reason| reason.as_str()));
         metrics.expect_modules(live.config.modules().keys().map(ModuleName::as_str));
         metrics.expect_triggers(Trigger::ALL);
+        metrics.expect_web_refusals(Refused::ALL.iter().map(|refused| refused.as_str()));
         metrics.reload_succeeded(now);
         Ok(Arc::new(Self {
             history: History::new(options.history_limit),
@@ -165,6 +184,7 @@ impl App {
             live: ArcSwap::from_pointee(live),
             handle,
             options,
+            web,
             reloading: Mutex::new(()),
             reloads: Reloads::default(),
             on_reload: OnceLock::new(),
@@ -210,11 +230,11 @@ impl App {
         self.reloads.ask(move || app.reload()).await
     }
 
-    /// Reads the configuration again and puts it in force, or keeps the old one and says why. Reads files, so
-    /// it blocks for that long.
+    /// Reads the configuration and that of the web again and puts them in force, or keeps the old one and says why.
+    /// Reads files, so it blocks for that long.
     ///
     /// # Errors
-    /// When the configuration cannot be used.
+    /// When one of them cannot be used; the other is in force then.
     pub fn reload(&self) -> Result<(), StartError> {
         let _one_at_a_time = self
             .reloading
@@ -225,7 +245,14 @@ impl App {
             .handle
             .reload()
             .map_err(|error| StartError::Config(Box::new(error)));
-        self.put_in_force(reloaded.map(Some))
+        let web = self.web.reload().map_err(WebError::from);
+        self.put_in_force(reloaded.map(Some))?;
+        Ok(web?)
+    }
+
+    /// Whether whoever gets an answer has shown who he is.
+    pub(super) fn is_authenticated(&self) -> bool {
+        self.web.is_authenticated()
     }
 
     /// The same when the file has changed since it was last read, and nothing otherwise.

@@ -48,8 +48,8 @@ pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Respo
 
 /// `GET /target/profile?target=&module=`: the profile itself, as the target sends it now.
 pub(super) async fn profile(State(app): State<Arc<App>>, request: Request) -> Response {
-    if !may_download(&app.options) {
-        let sentence = "profiles can hold personal data; to download them start the exporter with --web.enable-lifecycle";
+    if !may_download(&app) {
+        let sentence = "profiles can hold personal data; to download them start the exporter with --web.enable-lifecycle, or have --web.config.file ask for passwords";
         return answer::text(StatusCode::FORBIDDEN, sentence);
     }
     let live = app.live();
@@ -121,7 +121,7 @@ fn page(asked: &Asked, outcome: &ProbeOutcome, against: Option<&str>) -> Markup 
             .filter(|entry| entry.target == outcome.target)
             .collect(),
         against: against.map(|id| counted(store, id, &outcome.target, module)),
-        downloads: may_download(options),
+        downloads: may_download(&asked.app),
         keeps: store.is_some() && may_change(options),
         storage: store.is_some(),
         now: SystemTime::now(),

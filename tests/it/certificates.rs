@@ -4,7 +4,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, SanType,
+};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
@@ -40,6 +43,45 @@ impl Authority {
             std::fs::write(folder.join(file), text).unwrap();
         }
     }
+}
+
+impl Authority {
+    /// Writes `NAME.pem` and `NAME.key` for a client with these names, in a certificate for this purpose.
+    pub(crate) fn write_client(
+        &self,
+        folder: &Path,
+        name: &str,
+        names: Vec<SanType>,
+        purpose: ExtendedKeyUsagePurpose,
+    ) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = client(name, names);
+        params.extended_key_usages = vec![purpose];
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        write(folder, name, &certificate.pem(), &key);
+    }
+}
+
+/// Writes the same, signed by nobody but itself.
+pub(crate) fn write_self_signed(folder: &Path, name: &str) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = client(name, Vec::new());
+    // As `openssl req -x509` makes them.
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).unwrap();
+    write(folder, name, &certificate.pem(), &key);
+}
+
+fn client(name: &str, names: Vec<SanType>) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.subject_alt_names = names;
+    params
+}
+
+fn write(folder: &Path, name: &str, certificate: &str, key: &KeyPair) {
+    std::fs::write(folder.join(format!("{name}.pem")), certificate).unwrap();
+    std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
 }
 
 /// A connection to a server that the authority vouches for.

@@ -88,6 +88,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
             "probe",
             "profile",
             "reading",
+            "secret",
             "self_metrics",
             "snapshots",
             "tally",
@@ -123,7 +124,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
 ];
 
 /// Where each of these crates is at home; nowhere else may its name stand.
-const HOMES: [(&str, &[&str]); 16] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("prost", &["decode", "demo"]),
     ("flate2", &["decode", "demo", "server", "snapshots"]),
     ("serde_yaml", &["config"]),
@@ -140,6 +141,9 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("terminal_size", &["commands"]),
     ("maud", &["server"]),
     ("inferno", &["server"]),
+    ("bcrypt", &["server"]),
+    ("tokio_rustls", &["server"]),
+    ("x509_parser", &["server"]),
 ];
 
 /// Modules without I/O, clock, runtime and logs, and what would bring those in.

@@ -59,3 +59,5 @@ mod systemd;
 mod tells;
 mod terminal;
 mod ways;
+mod web_config;
+mod web_tls;

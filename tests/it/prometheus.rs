@@ -39,7 +39,7 @@ pub(crate) fn have(name: &str) -> bool {
 
 impl Prometheus {
     /// Starts one with these scrape configurations; nothing when this machine has none.
-    fn start(scrape_configs: &str) -> Option<Self> {
+    pub(crate) fn start(scrape_configs: &str) -> Option<Self> {
         if !have("prometheus") {
             return None;
         }
@@ -111,7 +111,7 @@ impl Prometheus {
     }
 
     /// Waits until an expression comes to a value.
-    fn becomes(&self, expression: &str, expected: f64) {
+    pub(crate) fn becomes(&self, expression: &str, expected: f64) {
         until(&format!("{expression} to be {expected}"), || {
             let value = self.value(expression)?;
             ((value - expected).abs() < f64::EPSILON).then_some(())

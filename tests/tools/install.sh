@@ -81,6 +81,7 @@ have groff || wanted="$wanted groff-base"
 # Its programs alone: nothing is started, and this need not be the init system.
 have systemd-socket-activate && have systemd-analyze || [ "$(uname -s)" != Linux ] || wanted="$wanted systemd"
 have ip || [ "$(uname -s)" != Linux ] || wanted="$wanted iproute2"
+have openssl || wanted="$wanted openssl"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ "$(uname -s)" != Linux ] || wanted="$wanted ca-certificates"
 wheels_wanted=''
 for version in $go_versions; do
@@ -137,6 +138,7 @@ for program in systemd-socket-activate systemd-analyze; do
         lacking "$program" "$why_no_package"
     fi
 done
+if have openssl; then part openssl "$(openssl version | cut -d' ' -f2)"; else lacking openssl "$why_no_package"; fi
 if have groff; then part groff "$(groff --version | sed -n '1s/.* //p')"; else lacking groff "$why_no_package"; fi
 if have ip; then
     part iproute2 "$(ip -V | sed -n 's/.*iproute2-\([^,]*\).*/\1/p')" "$(command -v ip)"

@@ -9,7 +9,7 @@ fn check(yaml: &str) -> (u8, String) {
     std::fs::write(&file, yaml).unwrap();
     std::fs::write(directory.path().join("present"), "x").unwrap();
     let mut out = Vec::new();
-    let code = run(Some(&file), &mut out).unwrap();
+    let code = run(Some(&file), None, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     (
         code,
@@ -31,7 +31,7 @@ fn an_error_has_its_place_and_a_hint() {
     );
     let mut out = Vec::new();
     assert_eq!(
-        run(Some(Path::new("/nonexistent/a.yml")), &mut out).unwrap(),
+        run(Some(Path::new("/nonexistent/a.yml")), None, &mut out).unwrap(),
         INVALID
     );
     assert!(out.starts_with(b"/nonexistent/a.yml: cannot be read: "));
@@ -40,7 +40,7 @@ fn an_error_has_its_place_and_a_hint() {
 #[test]
 fn the_defaults_are_told() {
     let mut out = Vec::new();
-    assert_eq!(run(None, &mut out).unwrap(), VALID);
+    assert_eq!(run(None, None, &mut out).unwrap(), VALID);
     let expected = "\
 no configuration file: these are the defaults
 

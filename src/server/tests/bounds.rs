@@ -190,13 +190,14 @@ async fn a_scraper_that_closes_its_connection_ends_the_fetch() {
     let served = listener.local_addr().unwrap();
     let limits = listen::ListenLimits {
         connections: 9,
-        idle: SOON,
+        patience: listen::PATIENCE,
         drain: SOON,
     };
     let app = router(Arc::clone(&exporter.app));
     tokio::spawn(listen::serve(
         vec![listener],
         app,
+        None,
         limits,
         std::future::pending(),
     ));
