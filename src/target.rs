@@ -322,6 +322,12 @@ fn tcp(scheme: &str, rest: &str) -> Result<Target, TargetError> {
         "{scheme}://{host}:{port}{}",
         base.path().trim_end_matches('/')
     );
+    // Three bytes stand for one that is escaped; pages and `/config` write this form, which must be read again.
+    if canonical.len() > MAX_TARGET_BYTES {
+        return Err(TargetError::TooLong {
+            length: canonical.len(),
+        });
+    }
     Ok(Target {
         canonical,
         place: Place::Tcp { base, rooted },

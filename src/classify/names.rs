@@ -60,7 +60,7 @@ pub fn display(function: &[u8]) -> String {
     if name.is_empty() {
         return NO_SYMBOL.to_owned();
     }
-    cut_middle(&printable(&name))
+    shown(&name)
 }
 
 /// Whose code a package is, by the file that one of its functions was compiled from.
@@ -112,6 +112,12 @@ pub fn relative_file(function: &[u8], file: &[u8]) -> String {
     let shared = common_elements(directory, &path);
     let from = base_at.saturating_sub(if shared == 0 { 0 } else { shared + 1 });
     cut_front(&printable(file.get(from..).unwrap_or_default()))
+}
+
+/// Text of any bytes as labels show it: valid UTF-8, without control characters, at most [`NAME_BYTES`] long.
+#[must_use]
+pub fn shown(text: &[u8]) -> String {
+    cut_middle(&printable(text))
 }
 
 /// Shortens a name to [`NAME_BYTES`]: both ends stay, a hash of the whole stands for the middle, so that two

@@ -18,12 +18,16 @@ pub(super) enum End {
 /// Bytes handed out at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
+/// The most members of one body: an empty one takes twenty bytes, and more time than a kilobyte of content. Go writes
+/// one; tools that let readers start anywhere put one before every 64 KiB, which makes a gigabyte.
+const MAX_MEMBERS: u32 = 1 << 14;
+
 /// Inflates all members of `body` and hands out the content in pieces, `limit` bytes of it at most.
 ///
 /// Cost: the time of inflating, and one piece of memory. Source: RFC 1952.
 ///
 /// # Errors
-/// When there is more than `limit`, or `take` fails.
+/// When there is more than `limit`, there are more members than any body has, or `take` fails.
 pub(super) fn inflate(
     body: &[u8],
     limit: u64,
@@ -36,6 +40,7 @@ pub(super) fn inflate(
     let mut reader = flate2::bufread::GzDecoder::new(body);
     let mut piece = vec![0; PIECE_BYTES];
     let mut total = 0_u64;
+    let mut members = 1;
     loop {
         match reader.read(&mut piece) {
             Ok(0) => {
@@ -45,6 +50,13 @@ pub(super) fn inflate(
                 }
                 if !rest.starts_with(&[0x1f, 0x8b]) {
                     return Ok(End::Trailing);
+                }
+                members += 1;
+                if members > MAX_MEMBERS {
+                    return Err(DecodeError::Damaged {
+                        problem: "more compressed members than a body has",
+                        offset: len(body).saturating_sub(len(rest)),
+                    });
                 }
                 #[expect(
                     clippy::disallowed_types,
@@ -117,6 +129,15 @@ mod tests {
             inflated(&body, 6).1,
             Err(DecodeError::TooLarge { limit: 6 })
         );
+    }
+
+    #[test]
+    fn members_are_many_but_not_without_end() {
+        let (empty, most) = (gzip(b""), usize::try_from(MAX_MEMBERS).unwrap());
+        let with = |members: usize| [gzip(b"one"), empty.repeat(members - 1)].concat();
+        assert_eq!(inflated(&with(most), 3), (b"one".to_vec(), Ok(End::Clean)));
+        let (_, end) = inflated(&with(most + 1), 3);
+        assert!(matches!(end, Err(DecodeError::Damaged { .. })), "{end:?}");
     }
 
     #[test]

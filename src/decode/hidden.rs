@@ -164,15 +164,19 @@ impl Layout {
         receiving: &BTreeSet<u64>,
         sending: &BTreeSet<u64>,
     ) {
-        let wrappers: Vec<u64> = wrapped.keys().copied().collect();
-        let highest = wrappers.last().copied().unwrap_or(0);
+        let highest = wrapped.keys().next_back().copied().unwrap_or(0);
+        // Whoever writes a dump chooses how many addresses are in it: to compare each with each would cost its square.
+        let mut callers: BTreeMap<u64, usize> = BTreeMap::new();
+        for &inner in wrapped.values().flatten() {
+            *callers.entry(inner).or_default() += 1;
+        }
         for (&wrapper, inner) in wrapped {
             let below_a_wrapper = inner
                 .iter()
                 .any(|&inner| wrapper < inner && inner < highest);
-            let shared = wrapped
+            let shared = inner
                 .iter()
-                .any(|(&other, theirs)| other != wrapper && !theirs.is_disjoint(inner));
+                .any(|inner| callers.get(inner).is_some_and(|&callers| callers > 1));
             let sends_known = self.sends.first().is_some_and(|&send| send < wrapper);
             if below_a_wrapper || !sending.is_disjoint(inner) {
                 self.sends.insert(wrapper);

@@ -14,6 +14,7 @@ use hashbrown::HashTable;
 
 use super::interner::{NameId, Names};
 use super::judge::{Judge, Judged, Kept};
+use super::labels::LabelValues;
 use super::{Group, GroupId, Place, Tally, WAITED_MINUTES};
 use crate::classify::{NOT_STARTED, Origin, Rules, Wait, WaitReason, names, stated};
 use crate::profile::{Facts, FrameId, FrameText, HiddenId, Sink, Stack, StackId, Summary};
@@ -22,11 +23,6 @@ use crate::profile::{Facts, FrameId, FrameText, HiddenId, Sink, Stack, StackId, 
 pub(super) const MAX_GROUPS: usize = 1 << 14;
 /// The most locations, entries and creators kept for one group, among which the most frequent one is found.
 const MAX_ALTERNATIVES: usize = 32;
-/// The most values of one pprof label kept apart; the rest is value `other`.
-const MAX_LABEL_VALUES: usize = 20;
-/// How many bytes of a label's value are looked at. A protobuf may refer to one huge string from every goroutine.
-const MAX_LABEL_BYTES: usize = 512;
-
 /// Counts what a decoder pushes. Memory: about 40 bytes a distinct stack up to 32,768 of them, the text of the
 /// distinct frames, and some hundred bytes a group; the number of goroutines does not matter.
 #[derive(Debug)]
@@ -41,7 +37,7 @@ pub struct Collector {
     leaked: u64,
     unlisted: u64,
     watches: Vec<u64>,
-    labels: Vec<BTreeMap<Arc<str>, u64>>,
+    labels: Vec<LabelValues>,
     highest_id: Option<u64>,
     depths: u64,
 }
@@ -136,7 +132,7 @@ impl Collector {
             leaked: 0,
             unlisted: 0,
             watches: vec![0; rules.watches().len()],
-            labels: vec![BTreeMap::new(); rules.labels().len()],
+            labels: vec![LabelValues::default(); rules.labels().len()],
             highest_id: None,
             depths: 0,
         }
@@ -203,11 +199,10 @@ impl Collector {
             .sort_unstable_by_key(|group| (Reverse(group.goroutines), group.id));
         for (key, values) in self.judge.rules.labels().iter().zip(&self.labels) {
             let key: Arc<str> = names::cut_middle(key).into();
-            tally.labels.extend(
-                values
-                    .iter()
-                    .map(|(value, &count)| (key.clone(), value.clone(), count)),
-            );
+            let named = values.named().into_iter();
+            tally
+                .labels
+                .extend(named.map(|(value, count)| (key.clone(), value, count)));
         }
         tally.labels.sort();
         tally
@@ -383,13 +378,7 @@ impl Collector {
                 .iter()
                 .filter(|(name, _)| *name == key.as_bytes())
             {
-                let value = value.get(..MAX_LABEL_BYTES).unwrap_or(value);
-                let text = String::from_utf8_lossy(value);
-                let value = names::cut_middle(&text);
-                let full = values.len() >= MAX_LABEL_VALUES && !values.contains_key(value.as_str());
-                let value = if full { "other" } else { &value };
-                let known = values.entry(value.into()).or_default();
-                *known = known.saturating_add(facts.count);
+                values.add(value, facts.count);
             }
         }
     }

@@ -10,6 +10,7 @@ mod focus;
 mod group_stacks;
 mod interner;
 mod judge;
+mod labels;
 mod learnt;
 mod merge;
 mod series;

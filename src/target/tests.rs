@@ -127,7 +127,13 @@ fn what_is_no_target_says_why() {
 
 #[test]
 fn lengths_at_the_limit_are_taken() {
-    assert!(parse(&format!("http://a/{}", "x".repeat(MAX_TARGET_BYTES - 9))).is_ok());
+    assert!(
+        parse(&format!(
+            "http://a:80/{}",
+            "x".repeat(MAX_TARGET_BYTES - 12)
+        ))
+        .is_ok()
+    );
     assert!(parse(&format!("unix:///{}", "x".repeat(MAX_SOCKET_BYTES - 1))).is_ok());
 }
 
@@ -180,4 +186,13 @@ fn the_endpoint_is_what_is_connected_to() {
         socket.endpoint(),
         Endpoint::Socket(Path::new("/run/a.sock"))
     );
+}
+
+#[test]
+fn the_canonical_form_of_a_target_is_one() {
+    let of = |letters: usize| format!("http://a/{}", "é".repeat(letters)).parse::<Target>();
+    let longest = of(339).unwrap();
+    assert_eq!(longest.as_str().len(), 2046);
+    assert_eq!(longest.as_str().parse(), Ok(longest.clone()));
+    assert_eq!(of(340), Err(TargetError::TooLong { length: 2052 }));
 }

@@ -1,6 +1,8 @@
 //! Reading a body as a probe does, and what must hold for every count, whatever it was made of. Property tests and
 //! fuzz targets share this file.
 
+use std::sync::LazyLock;
+
 use goroutine_exporter::classify::names::NAME_BYTES;
 use goroutine_exporter::classify::{ClassifySpec, Rules};
 use goroutine_exporter::decode::{DecodeError, Decoder, Limits, Wanted, decode_as};
@@ -12,22 +14,26 @@ use sha2::{Digest as _, Sha256};
 
 use super::population::{Expected, LABEL};
 
+/// The most bytes that are read of a compressed body, and of a protobuf.
+pub(crate) const INFLATED_BYTES: u64 = 16 << 20;
+
 const LIMITS: Limits = Limits {
-    inflated_bytes: 16 << 20,
+    inflated_bytes: INFLATED_BYTES,
 };
 
-fn rules() -> Rules {
+/// Compiled once: a fuzzer reads thousands of bodies in a second.
+static RULES: LazyLock<Rules> = LazyLock::new(|| {
     Rules::new(&ClassifySpec {
         labels: vec![LABEL.to_owned()],
         watch: vec![("func".to_owned(), "func[0-9]".to_owned())],
         ..ClassifySpec::default()
     })
     .unwrap()
-}
+});
 
 /// Decodes and counts a body that comes in pieces of these sizes, over and over.
 pub(crate) fn read(body: &[u8], sizes: &[usize]) -> Result<Tally, DecodeError> {
-    let mut collector = Collector::new(&rules());
+    let mut collector = Collector::new(&RULES);
     let mut decoder = Decoder::new(&LIMITS);
     let mut rest = body;
     for size in sizes.iter().cycle() {
@@ -49,7 +55,7 @@ pub(crate) fn whole(body: &[u8]) -> Result<Tally, DecodeError> {
 
 /// Decodes and counts a profile of contention.
 pub(crate) fn contention(body: &[u8]) -> Result<(Summary, Contention), DecodeError> {
-    let mut collector = ContentionCollector::new(&rules());
+    let mut collector = ContentionCollector::new(&RULES);
     let summary = decode_as(Wanted::Contention, body, &LIMITS, &mut collector)?;
     Ok((summary, collector.finish()))
 }

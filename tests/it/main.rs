@@ -18,6 +18,8 @@
 
 mod alerts;
 mod bad_targets;
+#[path = "../fuzz/bodies/mod.rs"]
+mod bodies;
 mod books;
 mod browser;
 mod budgets;
@@ -31,9 +33,11 @@ mod detail;
 mod diff;
 mod docs;
 mod evidence;
+mod fuzzed;
 mod gate;
 mod go;
 mod harm;
+mod hostile;
 mod http;
 mod layering;
 mod lifecycle;

@@ -254,7 +254,8 @@ impl Population {
             };
             expected.leaked += if leaked { group.count } else { 0 };
             for (_, value) in group.labels.iter().filter(|(key, _)| key == LABEL) {
-                let value = cut_middle(&String::from_utf8_lossy(value));
+                let visible = String::from_utf8_lossy(value).replace(char::is_control, "\u{fffd}");
+                let value = cut_middle(&visible);
                 *expected.labels.entry(value).or_default() += group.count;
             }
         }

@@ -15,11 +15,15 @@ use crate::decode::DecodeError;
 /// The kernel's own code in every process of Linux. It lies where the kernel chose when the program was started.
 const VDSO: &[u8] = b"[vdso]";
 
+/// The most mappings looked at: what Linux lets a process have (`vm.max_map_count`).
+const MAX_MAPPINGS: u32 = 1 << 16;
+
 /// What is known of the process. Libraries may come and go in its life, so only two mappings count.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Process<'a> {
     program: Option<Mapping<'a>>,
     vdso: Option<u64>,
+    seen: u32,
 }
 
 /// A mapped file.
@@ -33,7 +37,7 @@ struct Mapping<'a> {
 }
 
 impl<'a> Process<'a> {
-    /// Takes the next mapping.
+    /// Takes the next mapping; one beyond [`MAX_MAPPINGS`] tells nothing.
     ///
     /// # Errors
     /// When it is malformed.
@@ -43,6 +47,10 @@ impl<'a> Process<'a> {
         mapping: &[u8],
         tables: &Tables<'a>,
     ) -> Result<(), DecodeError> {
+        if self.seen >= MAX_MAPPINGS {
+            return Ok(());
+        }
+        self.seen += 1;
         let (mut found, mut file, mut build_id) = (Mapping::default(), 0, 0);
         for field in Fields::new(bytes, mapping) {
             let Field {

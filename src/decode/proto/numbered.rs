@@ -3,6 +3,9 @@
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+/// The most values with other ids: as many as large programs have of everything, in a table of a dozen MiB.
+const MAX_SPARSE: usize = 1 << 18;
+
 /// A vector where the ids are dense, a map where somebody else wrote them.
 #[derive(Debug)]
 pub(super) struct Numbered<T> {
@@ -27,7 +30,8 @@ impl<T: Copy> Numbered<T> {
         }
     }
 
-    pub(super) fn insert(&mut self, id: u64, value: T) {
+    /// Keeps a value; nothing when there are too many that are not numbered from 1 on.
+    pub(super) fn insert(&mut self, id: u64, value: T) -> Option<()> {
         match usize::try_from(id).ok().filter(|&at| at < self.bound) {
             Some(at) => {
                 if at >= self.dense.len() {
@@ -37,10 +41,12 @@ impl<T: Copy> Numbered<T> {
                     *slot = Some(value);
                 }
             }
+            None if self.sparse.len() >= MAX_SPARSE => return None,
             None => {
                 self.sparse.insert(id, value);
             }
         }
+        Some(())
     }
 
     pub(super) fn get(&self, id: u64) -> Option<T> {

@@ -17,6 +17,14 @@ const MAX_LABELS: usize = 256;
 /// The most stacks remembered by their location ids.
 const MAX_REMEMBERED: usize = 1 << 15;
 
+/// How many calls all stacks together may have, for each byte of the profile and beside them. An address takes a byte at
+/// least and stands for one call, or a few that were inlined there; a made-up one may stand for five hundred.
+const CALLS_A_BYTE: usize = 4;
+const CALLS_AT_LEAST: usize = 1 << 20;
+
+/// What is wrong with a profile that exceeds it.
+const TOO_DEEP: &str = "more calls in its stacks than a profile has";
+
 /// Labels of one sample that say what `debug=2` says in its header; the one with the number is [`GOROUTINE_ID`]. Source:
 /// `debug=3` of CockroachDB's Go, runtime/pprof/pprof.go.
 const STATE: &[u8] = b"go::goroutine_state";
@@ -35,6 +43,8 @@ pub(super) struct Samples<'t, 'a> {
     labelled: bool,
     /// Samples that could not be read.
     pub(super) damage: u64,
+    /// How many calls the stacks to come may have.
+    calls_left: usize,
     hasher: RandomState,
     stacks: HashTable<(u64, StackId)>,
     // What follows is kept from sample to sample, so that a sample costs no allocation.
@@ -68,6 +78,10 @@ impl<'t, 'a> Samples<'t, 'a> {
             columns,
             labelled: wanted == Wanted::Goroutines && (tables.has_ids || sink.wants_labels()),
             damage: 0,
+            calls_left: bytes
+                .len()
+                .saturating_mul(CALLS_A_BYTE)
+                .saturating_add(CALLS_AT_LEAST),
             hasher: RandomState::default(),
             stacks: HashTable::new(),
             ids: Vec::new(),
@@ -79,7 +93,8 @@ impl<'t, 'a> Samples<'t, 'a> {
     /// Takes the next sample.
     ///
     /// # Errors
-    /// When it is malformed, or counts what only the difference of two profiles can.
+    /// When it is malformed, counts what only the difference of two profiles can, or stacks have more calls than any
+    /// profile's.
     pub(super) fn read<S: Sink>(
         &mut self,
         sample: &'a [u8],
@@ -145,7 +160,9 @@ impl<'t, 'a> Samples<'t, 'a> {
         if count == 0 && delay == 0 {
             return Ok(());
         }
-        let stack = self.stack(sink);
+        let stack = self
+            .stack(sink)
+            .ok_or_else(|| damaged(self.bytes, sample, TOO_DEEP))?;
         sink.count(
             stack,
             &Facts {
@@ -163,11 +180,11 @@ impl<'t, 'a> Samples<'t, 'a> {
         Ok(())
     }
 
-    /// The number of the stack at hand.
-    fn stack<S: Sink>(&mut self, sink: &mut S) -> StackId {
+    /// The number of the stack at hand; nothing when there were too many calls.
+    fn stack<S: Sink>(&mut self, sink: &mut S) -> Option<StackId> {
         let hash = self.hasher.hash_one(&self.ids);
         if let Some(&(_, known)) = self.stacks.find(hash, |(known, _)| *known == hash) {
-            return known;
+            return Some(known);
         }
         self.frames.clear();
         for &id in &self.ids {
@@ -182,6 +199,7 @@ impl<'t, 'a> Samples<'t, 'a> {
                 self.frames.push(self.locations.unknown);
             }
         }
+        self.calls_left = self.calls_left.checked_sub(self.frames.len())?;
         let stack = sink.stack(Stack {
             frames: &self.frames,
             leaf: Leaf::Complete,
@@ -191,7 +209,7 @@ impl<'t, 'a> Samples<'t, 'a> {
             self.stacks
                 .insert_unique(hash, (hash, stack), |(hash, _)| *hash);
         }
-        stack
+        Some(stack)
     }
 
     fn label(

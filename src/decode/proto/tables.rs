@@ -92,7 +92,10 @@ impl<'a> Tables<'a> {
                             _ => {}
                         }
                     }
-                    tables.functions.insert(id, (name, file));
+                    tables
+                        .functions
+                        .insert(id, (name, file))
+                        .ok_or_else(|| damaged(bytes, function, TOO_MANY))?;
                 }
                 Field {
                     tag: tag::profile::SAMPLE_TYPE,

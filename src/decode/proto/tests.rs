@@ -1,3 +1,4 @@
+mod bounds;
 mod debug3;
 mod kinds;
 mod process;

@@ -2,6 +2,7 @@ use super::*;
 use crate::classify::{ClassifySpec, NO_STACK};
 use crate::profile::{Encoding, Leaf};
 use crate::tally::judge::MAX_STACKS;
+use crate::tally::labels::MAX_LABEL_VALUES;
 
 const SUMMARY: Summary = Summary {
     encoding: Encoding::Debug2,

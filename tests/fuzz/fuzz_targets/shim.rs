@@ -1,5 +1,5 @@
-//! What the fuzz targets share with the property tests: made-up populations, their writers, and what must hold for
-//! every count.
+//! What the fuzz targets share with the tests: made-up populations, their writers, what must hold for every count, and
+//! what each target does with its input.
 
 #[allow(
     dead_code,
@@ -13,3 +13,7 @@ pub(crate) mod books;
 )]
 #[path = "../../it/population.rs"]
 pub(crate) mod population;
+
+#[allow(dead_code, reason = "each target calls one")]
+#[path = "../bodies/mod.rs"]
+pub(crate) mod bodies;

@@ -136,3 +136,18 @@ fn recorded_processes_all_differ_and_their_profiles_agree() {
     assert_eq!(processes, seen.len(), "a process of two numbers: {seen:?}");
     assert!(processes >= 14 && profiles > processes, "{seen:?}");
 }
+
+#[test]
+fn no_more_mappings_are_looked_at_than_a_process_may_have() {
+    let vdso = mapping(0x7fff_0000, b"[vdso]");
+    let library = mapping(0x60_0000, b"/lib/libc.so");
+    let of = |libraries: usize| {
+        let mut mappings = vec![library; libraries];
+        mappings.insert(0, program());
+        mappings.push(vdso);
+        process(&mappings)
+    };
+    let found = process(&[program(), vdso]);
+    assert_eq!(of(65_534), found);
+    assert_eq!(of(65_535), process(&[program()]));
+}
