@@ -236,7 +236,8 @@ mod tests {
         for ((key, home), read) in homes {
             // An empty value is accepted wherever the key is.
             let home = home.trim_start_matches("the top level or ");
-            let path: Vec<&str> = home.split('.').collect();
+            let steps = home.split('.').filter(|step| *step != "the top level");
+            let path: Vec<&str> = steps.collect();
             let open: Vec<String> = path.iter().map(|step| format!("{step}: {{")).collect();
             let yaml = format!("{{{}{key}: {}}}", open.concat(), "}".repeat(path.len()));
             let fault = read(&yaml);
