@@ -77,7 +77,7 @@ fn flags_of_readme_exist() {
         .filter(|word| word.starts_with("--"));
     let mut seen = 0;
     for flag in flags.filter(|flag| {
-        flag.len() > 2 && !["--release", "--bench", "--open", "--path"].contains(flag)
+        flag.len() > 2 && !["--release", "--locked", "--bench", "--open", "--path"].contains(flag)
     }) {
         assert!(help.contains(flag), "{flag} is in README.md and in no help");
         seen += 1;

@@ -13,7 +13,7 @@ const MUTATIONS: usize = 400;
 const LONGEST: usize = 8 << 10;
 
 /// Texts that mean something in one of the inputs.
-const TOKENS: [&[u8]; 24] = [
+const TOKENS: [&[u8]; 26] = [
     b"\n\n",
     b"\r\n",
     b"goroutine 1 [running]:\n",
@@ -34,6 +34,8 @@ const TOKENS: [&[u8]; 24] = [
     b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
     b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x02",
     b"modules: { a: ",
+    b"tls_server_config: { cert_file: a, key_file: b, ",
+    b"client_auth_type: RequireAndVerifyClientCert, client_ca_file: c",
     b"<<: *a",
     b"[::ffff:",
     b"%2e%2e",
@@ -78,6 +80,11 @@ fn logs() {
 #[test]
 fn config() {
     replay("config");
+}
+
+#[test]
+fn web() {
+    replay("web");
 }
 
 #[test]

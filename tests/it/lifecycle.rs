@@ -46,7 +46,7 @@ fn reloads_by_every_way_fail_no_probe_and_close_no_connection() {
             .collect();
         format!(
             "modules:\n  default: {{ timeout: 1m, detail: {{ mode: off }}, limits: {{ groups: {} }} }}\n  \
-             other: {{ timeout: 1m, detail: {{ mode: off }}, http: {{ http_headers: {{ X-N: {{ values: [\"{number}\"] }} }} }} }}\n\
+             other: {{ timeout: 1m, detail: {{ mode: off }}, allow: [ {{ cidr: 127.0.0.0/8 }} ], http: {{ credentials_over_http: true, http_headers: {{ X-N: {{ values: [\"{number}\"] }} }} }} }}\n\
              targets:\n{targets}",
             number % 50 + 1
         )

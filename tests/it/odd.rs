@@ -247,6 +247,8 @@ fn odd_requests_are_answered_or_closed() {
                             String::from_utf8_lossy(start).into_owned()
                         };
                         let text = String::from_utf8_lossy(&answer);
+                        // Said while a body is waited for, of which none comes.
+                        let text = text.trim_start_matches("HTTP/1.1 100 Continue\r\n\r\n");
                         if text.is_empty() {
                             continue;
                         }

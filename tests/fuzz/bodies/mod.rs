@@ -8,12 +8,13 @@ pub(crate) mod policy;
 pub(crate) mod proto;
 pub(crate) mod target;
 pub(crate) mod text;
+pub(crate) mod web;
 
 /// What a target does with an input: it panics when something does not hold.
 type Body = fn(&[u8]);
 
 /// Every target by its name.
-pub(crate) const ALL: [(&str, Body); 10] = [
+pub(crate) const ALL: [(&str, Body); 11] = [
     ("decode", text::any),
     ("gzip", gzip::any),
     ("proto", proto::any),
@@ -22,6 +23,7 @@ pub(crate) const ALL: [(&str, Body); 10] = [
     ("debug3", debug3::any),
     ("logs", logs::any),
     ("config", config::any),
+    ("web", web::any),
     ("target", target::any),
     ("policy", policy::any),
 ];

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 const NAME: &str = "app.example";
 
 /// Addresses that matter: loopback, metadata of clouds, link-local, multicast, unspecified, broadcast, plain ones.
-const NOTABLE: [&str; 16] = [
+const NOTABLE: [&str; 20] = [
     "127.0.0.1",
     "169.254.169.254",
     "100.100.100.200",
@@ -28,6 +28,10 @@ const NOTABLE: [&str; 16] = [
     "fd20:ce::254",
     "2001:db8::1",
     "169.253.0.1",
+    "168.63.129.16",
+    "192.0.0.192",
+    "fd00:ec2:1::1",
+    "fd00:c1::a9fe:a9fe",
 ];
 
 /// A policy, an address and a port, all of the input's bytes.
@@ -166,9 +170,21 @@ fn unmapped(net: IpNet) -> IpNet {
 
 /// How long the prefix of the range is that keeps an address below the floor.
 fn floor(address: IpAddr) -> Option<u8> {
-    let metadata = ["100.100.100.200", "fd00:ec2::254", "fd20:ce::254"];
-    if metadata.iter().any(|known| known.parse() == Ok(address)) {
-        return Some(if address.is_ipv4() { 32 } else { 128 });
+    let metadata = [
+        "100.100.100.200/32",
+        "168.63.129.16/32",
+        "192.0.0.192/32",
+        "fd00:ec2::/32",
+        "fd20:ce::254/128",
+        "fd00:c1::a9fe:a9fe/128",
+        "fd00:100::100:200/128",
+        "fd00:42::42/128",
+        "fd00:a9fe:a9fe::1/128",
+    ];
+    let mut known = metadata.iter().map(|net| net.parse::<IpNet>());
+    let found = known.find_map(|net| net.ok().filter(|net| net.contains(&address)));
+    if let Some(net) = found {
+        return Some(net.prefix_len());
     }
     match address {
         IpAddr::V4(v4) if v4.is_broadcast() => Some(32),
@@ -182,7 +198,7 @@ fn floor(address: IpAddr) -> Option<u8> {
     }
 }
 
-/// The address, and those of IPv4 that it carries, with the bits before them (RFC 4291, 3056, 4380, 6052).
+/// The address, and those of IPv4 that it carries, with the bits before them (RFC 4291, 3056, 4380, 5214, 6052).
 fn carried(address: IpAddr) -> Vec<(IpAddr, u8)> {
     let mut all = vec![(address.to_canonical(), 0)];
     let IpAddr::V6(v6) = address else { return all };
@@ -222,6 +238,10 @@ fn carried(address: IpAddr) -> Vec<(IpAddr, u8)> {
     if starts("2001::/32") {
         all.push((v4(4).into(), 32));
         all.push((Ipv4Addr::from_bits(!v4(12).to_bits()).into(), 96));
+    }
+    // RFC 5214, behind any prefix.
+    if matches!(v6.segments()[4..6], [0 | 0x200, 0x5efe]) {
+        all.push((v4(12).into(), 96));
     }
     all
 }
@@ -289,9 +309,9 @@ impl Input<'_> {
     }
 
     fn address(&mut self) -> IpAddr {
-        let mut octets: [u8; 16] = match self.byte() % 12 {
+        let mut octets: [u8; 16] = match self.byte() % 13 {
             0..4 => {
-                return NOTABLE[usize::from(self.byte() % 16)]
+                return NOTABLE[usize::from(self.byte() % 20)]
                     .parse()
                     .expect("it is one");
             }
@@ -302,6 +322,7 @@ impl Input<'_> {
             8 => Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 1).octets(),
             9 => Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 1).octets(),
             10 => Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0).octets(),
+            11 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0x200, 0x5efe, 0, 0).octets(),
             _ => [0; 16],
         };
         if octets[..10] != [0; 10] || octets[10] == 0 {
