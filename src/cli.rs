@@ -177,7 +177,7 @@ pub struct ServeArgs {
     )]
     pub web_route_prefix: Option<String>,
 
-    /// Allow POST /-/reload
+    /// Allow POST /-/reload, and taking, downloading and deleting snapshots
     #[arg(
         long = "web.enable-lifecycle",
         env = "GOROUTINE_EXPORTER_WEB_ENABLE_LIFECYCLE",

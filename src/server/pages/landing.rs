@@ -98,7 +98,7 @@ impl Landing<'_> {
     fn snapshots(&self) -> Markup {
         match &self.snapshots {
             None => html! {
-                p.soft { "Nothing is kept. Start the exporter with " code { "--storage.path" } " to have evidence that outlives the target." }
+                p.soft { "Nothing is kept. Start the exporter with " code.flag { "--storage.path" } " to have evidence that outlives the target." }
             },
             Some(entries) => html! {
                 (snapshots::table(self.links, entries, false, self.now))
@@ -110,7 +110,7 @@ impl Landing<'_> {
     fn static_targets(&self) -> Markup {
         if self.targets.is_empty() {
             return html! {
-                p.soft { "None are configured. Add them under " code { "targets" } " in the configuration, or start the exporter with " code { "--target" } "." }
+                p.soft { "None are configured. Add them under " code { "targets" } " in the configuration, or start the exporter with " code.flag { "--target" } "." }
             };
         }
         html! {

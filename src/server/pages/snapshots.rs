@@ -49,7 +49,7 @@ impl ListPage<'_> {
                     p.soft { (numbers::count_of(self.entries.len() - MAX_LISTED, "older snapshot")) " not listed; filter by target to see fewer." }
                 }
             } @else {
-                p { "Nothing is kept. Start the exporter with " code { "--storage.path" } ", and it keeps the profiles that tell of an incident, and a few from before." }
+                p { "Nothing is kept. Start the exporter with " code.flag { "--storage.path" } ", and it keeps the profiles that tell of an incident, and a few from before." }
             }
         };
         document(self.links, "Snapshots · goroutine_exporter", &body)

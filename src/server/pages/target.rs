@@ -213,7 +213,7 @@ impl TargetPage<'_> {
                 }
             }
             @if !self.downloads {
-                p.soft { "Profiles can hold personal data in pprof labels, so this exporter hands them out only when it was started with " code { "--web.enable-lifecycle" } "." }
+                p.soft { "Profiles can hold personal data in pprof labels, so this exporter hands them out only when it asks for passwords or client certificates (" code.flag { "--web.config.file" } "), or was started with " code.flag { "--web.enable-lifecycle" } "." }
             }
         }
     }
