@@ -32,6 +32,28 @@ pub(crate) struct Browser {
     _turn: MutexGuard<'static, ()>,
 }
 
+/// A driver, and its port. It takes the port that the system gave it for IPv6 on IPv4 too, where somebody may have it:
+/// then it ends, and the next one has another.
+fn driver() -> (Program, u16) {
+    for _ in 0..20 {
+        let mut program = Program::start(Command::new("chromedriver").arg("--port=0"));
+        let port = until("chromedriver's port, or its end", || {
+            let log = program.log();
+            let port = log
+                .split_once("started successfully on port ")
+                .and_then(|(_, rest)| rest.split_once('.')?.0.parse().ok());
+            match port {
+                Some(port) => Some(Some(port)),
+                None => program.ended().then_some(None),
+            }
+        });
+        if let Some(port) = port {
+            return (program, port);
+        }
+    }
+    panic!("chromedriver finds no port that is free for IPv4 and IPv6");
+}
+
 impl Browser {
     /// Starts it; says aloud when there is none on this machine.
     pub(crate) fn start(javascript: bool) -> Option<Self> {
@@ -46,11 +68,7 @@ impl Browser {
         }
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let profile = tempfile::tempdir().unwrap();
-        let program = Program::start(Command::new("chromedriver").arg("--port=0"));
-        let port: u16 = program.line("port", |line| {
-            let (_, port) = line.split_once("started successfully on port ")?;
-            port.trim_end_matches('.').parse().ok()
-        });
+        let (program, port) = driver();
         let driver = SocketAddr::from(([127, 0, 0, 1], port));
         let mut arguments: Vec<String> = [
             "--headless",
