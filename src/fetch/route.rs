@@ -12,7 +12,7 @@ use super::trace::Trace;
 use crate::policy::{Policy, Refusal};
 use crate::target::Endpoint;
 
-/// Lookups at once in the whole process. A lookup cannot be cancelled and holds a thread until the system's resolver
+/// Lookups at once in the whole process, of names and of sockets. A lookup cannot be cancelled and holds a thread until the system's resolver
 /// gives up, so a dead name server must not take every thread that decoding needs.
 static LOOKUPS: Semaphore = Semaphore::const_new(64);
 
@@ -87,46 +87,13 @@ impl Hop<'_> {
             return self.prepare_socket(path).await.map(|()| Vec::new());
         }
         trace.resolving();
-        let permitted = self.prepare_tcp(trace).await?;
-        // Another origin than the target's gets no credentials that could be read on the way.
-        if self.plain && self.party == Party::Target {
-            self.policy
-                .check_plain(&self.endpoint)
-                .map_err(|refusal| refused(self.party, refusal))?;
-        }
-        Ok(permitted)
-    }
-
-    /// Sockets below a directory of `allow` may be no links. Whoever may write there can still put one in place between
-    /// this look and the connection, which is why a directory is for who is trusted with it.
-    async fn prepare_socket(&self, path: &Path) -> Result<(), FetchError> {
-        self.policy
-            .check_socket(path)
+        self.check_as_written()
             .map_err(|refusal| refused(self.party, refusal))?;
-        let Some(folder) = self.policy.folder_of(path) else {
-            return Ok(());
-        };
-        let (folder, below) = (folder.to_owned(), path.to_owned());
-        let linked = tokio::task::spawn_blocking(move || is_linked(&folder, &below)).await;
-        match linked {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(refused(self.party, self.policy.refuse_link(path))),
-            Err(_) => Err(FetchError::Internal {
-                what: "looking at a socket broke off",
-            }),
-        }
-    }
-
-    async fn prepare_tcp(&self, trace: &Trace) -> Result<Vec<SocketAddr>, FetchError> {
         let Some(proxy) = self.proxy else {
             return self.prepare_direct(trace).await;
         };
         let mut target = Vec::new();
-        if proxy.resolves {
-            self.policy
-                .check_behind_proxy(&self.endpoint)
-                .map_err(|refusal| refused(self.party, refusal))?;
-        } else {
+        if !proxy.resolves {
             target = self.prepare_direct(trace).await?;
         }
         let endpoint = proxy.endpoint();
@@ -141,6 +108,52 @@ impl Hop<'_> {
             .map_err(|refusal| refused(Party::Proxy, refusal))?;
         trace.pin(&proxy.written, &permitted);
         Ok(permitted)
+    }
+
+    /// What can be said before a name server is asked; none is on behalf of who is refused anyway.
+    fn check_as_written(&self) -> Result<(), Refusal> {
+        match self.endpoint {
+            _ if self.proxy.is_some_and(|proxy| proxy.resolves) => {
+                self.policy.check_behind_proxy(&self.endpoint)?;
+            }
+            Endpoint::Name { name, port } => self.policy.check_before_lookup(name, port)?,
+            Endpoint::Address(address) => {
+                self.policy.check(&self.endpoint, &[address])?;
+            }
+            Endpoint::Socket(path) => self.policy.check_socket(path)?,
+        }
+        // Another origin than the target's gets no credentials that could be read on the way.
+        if self.plain && self.party == Party::Target {
+            self.policy.check_plain(&self.endpoint)?;
+        }
+        Ok(())
+    }
+
+    /// Sockets below a directory of `allow` may be no links. Whoever may write there can still put one in place between
+    /// this look and the connection, which is why a directory is for who is trusted with it.
+    async fn prepare_socket(&self, path: &Path) -> Result<(), FetchError> {
+        self.policy
+            .check_socket(path)
+            .map_err(|refusal| refused(self.party, refusal))?;
+        let Some(folder) = self.policy.folder_of(path) else {
+            return Ok(());
+        };
+        let (folder, below) = (folder.to_owned(), path.to_owned());
+        let permit = LOOKUPS.acquire().await.map_err(|_| FetchError::Internal {
+            what: "lookups are closed",
+        })?;
+        let linked = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            is_linked(&folder, &below)
+        });
+        let linked = linked.await;
+        match linked {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(refused(self.party, self.policy.refuse_link(path))),
+            Err(_) => Err(FetchError::Internal {
+                what: "looking at a socket broke off",
+            }),
+        }
     }
 
     /// Whether a connection that led to `remote` was permitted. A pooled one leads where its name resolved to when it
@@ -170,11 +183,6 @@ impl Hop<'_> {
     }
 
     async fn prepare_direct(&self, trace: &Trace) -> Result<Vec<SocketAddr>, FetchError> {
-        if let Endpoint::Name { name, port } = self.endpoint {
-            self.policy
-                .check_before_lookup(name, port)
-                .map_err(|refusal| refused(self.party, refusal))?;
-        }
         let found = look_up(&self.endpoint, self.rooted, self.party, trace).await?;
         let permitted = self
             .policy

@@ -309,9 +309,11 @@ impl Top {
             return Refusal::new(RefusalReason::Floor, asked, Some(range));
         }
         let on_another_port = self.entries().flatten().any(|entry| match &entry.place {
-            Place::Cidr(net) => resolved
-                .iter()
-                .any(|address| net.contains(&address.ip().to_canonical())),
+            // That a name leads into a network is not told.
+            Place::Cidr(net) => {
+                let inside = |address: &SocketAddr| net.contains(&address.ip().to_canonical());
+                name.is_none() && resolved.iter().any(inside)
+            }
             Place::Host(host) => name.is_some_and(|name| host.matches(name)),
             Place::Socket(_) => false,
         });

@@ -132,6 +132,8 @@ fn entries_match_addresses_names_ports_and_paths() {
     check("[64:ff9b::10.1.2.3]:6060", &[], "not_allowed");
     check("any.example:6060", &["10.1.2.3"], "ok");
     check("any.example:6060", &["11.1.2.3"], "not_allowed");
+    // An address only lacks the port; what a name only lacks is not told.
+    check("any.example:22", &["10.1.2.3"], "not_allowed");
     check("a.svc.cluster.local:1", &["172.16.0.1"], "ok");
     check("a.svc.cluster.local.:1", &["172.16.0.1"], "ok");
     check("svc.cluster.local:1", &["172.16.0.1"], "not_allowed");

@@ -50,6 +50,13 @@ async fn a_module_refuses_what_it_may_not_be_used_for() {
         "modules.strict.http.credentials_over_http: true",
     )
     .await;
+    let unknown = "/probe?target=http://nowhere.invalid:1&module=";
+    let exporter_of_names = Exporter::new(
+        "modules: { m: { http: { authorization: { credentials: hunter2 } }, allow: [{ host: nowhere.invalid }] } }\nallow: [{ host: nowhere.invalid }]",
+    );
+    // Refused before anybody is asked where that is.
+    let answer = exporter_of_names.get(&format!("{unknown}m")).await;
+    answer.is(refused, "modules.m.http.credentials_over_http: true");
     let metrics = exporter.metrics().await;
     for reason in ["module_allow", "credentials", "plain_http"] {
         let line = format!("goroutine_exporter_targets_refused_total{{reason=\"{reason}\"}} 3");
