@@ -89,6 +89,9 @@ fn an_allow_of_its_own_narrows_the_configurations() {
         ..ModuleRules::default()
     });
     assert_eq!(verdict(&nothing, "10.1.2.3:6060", ""), "module_allow");
+    // What it could never be used for is not looked up.
+    let refusal = nothing.check_before_lookup("app.example", 1).unwrap_err();
+    assert_eq!(refusal.reason(), RefusalReason::ModuleAllow);
     let untouched = top.for_module(&ModuleRules::default());
     assert_eq!(verdict(&untouched, "10.1.2.3:6060", ""), "ok");
 }
