@@ -99,8 +99,8 @@ impl Fetcher {
     /// The fetcher that `spec` asks for: this one, with its open connections, when neither `spec` nor what the TLS files
     /// hold is other than what it was made of.
     ///
-    /// Where a connection may lead is no reason for a new one: the policy is asked about each request, on an open
-    /// connection too.
+    /// Under other rules ask for a [`new`](Self::new) one: an open connection may lead where the old ones permitted, and a
+    /// request is sent on it before its address is looked at.
     ///
     /// # Errors
     /// As [`new`](Self::new).

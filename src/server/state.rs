@@ -353,7 +353,12 @@ impl Live {
         let mut policies = BTreeMap::new();
         let mut fetchers = BTreeMap::new();
         for (name, module) in config.modules() {
-            let old = before.and_then(|live| live.fetchers.get(name));
+            let own = config.targets_of(name);
+            let policy = policy.for_module(&module.rules_for(&own));
+            // An open connection may lead where other rules permitted, and would get a request before that shows.
+            let old = before
+                .filter(|live| live.policies.get(name) == Some(&policy))
+                .and_then(|live| live.fetchers.get(name));
             let fetcher = match old {
                 Some(old) => old.renewed(&module.fetch),
                 None => Fetcher::new(&module.fetch).map(Arc::new),
@@ -363,8 +368,7 @@ impl Live {
                 error,
             })?;
             fetchers.insert(name.clone(), fetcher);
-            let own = config.targets_of(name);
-            policies.insert(name.clone(), policy.for_module(&module.rules_for(&own)));
+            policies.insert(name.clone(), policy);
         }
         let probes = config.probes();
         let kept = before.filter(|live| {
@@ -435,5 +439,53 @@ mod tests {
         check("probes: { forget_after: 1m }", 10);
         check("modules: { a: { detail: { min_interval: 2h } } }", 120);
         check("modules: { a: { leak: { min_interval: 3h } } }", 180);
+    }
+
+    #[test]
+    fn connections_outlive_a_reload_only_where_the_same_rules_hold() {
+        let options = ServeOptions {
+            enable_lifecycle: false,
+            allow_any_target: false,
+            listens_on_loopback: true,
+            max_requests: 1,
+            timeout_offset: Duration::ZERO,
+            history_limit: 1,
+            base: String::new(),
+            prefix: String::new(),
+            origin: None,
+        };
+        let build = |yaml: &str, before: Option<&Live>| {
+            let config = Arc::new(Config::from_yaml(yaml).unwrap());
+            Live::build(config, &options, before).unwrap()
+        };
+        let before = build("modules: { a: {} }\nallow: [{ host: a.example }]", None);
+        let check = |yaml: &str, same: bool| {
+            let after = build(yaml, Some(&before));
+            let name = before.config.modules().keys().next().unwrap();
+            let kept = Arc::ptr_eq(&before.fetchers[name], &after.fetchers[name]);
+            assert_eq!(kept, same, "{yaml}");
+        };
+        let allow = "allow: [{ host: a.example }]";
+        check(
+            &format!("modules: {{ a: {{ timeout: 3s }} }}\n{allow}"),
+            true,
+        );
+        check(
+            &format!("modules: {{ a: {{}}, b: {{}} }}\nprobes: {{ total: 3 }}\n{allow}"),
+            true,
+        );
+        check("modules: { a: {} }\nallow: [{ host: b.example }]", false);
+        check(
+            &format!("modules: {{ a: {{ allow: [{{ host: a.example }}] }} }}\n{allow}"),
+            false,
+        );
+        check(
+            &format!("modules: {{ a: {{ http: {{ enable_http2: false }} }} }}\n{allow}"),
+            false,
+        );
+        check(
+            &format!("modules: {{ a: {{}} }}\ntargets: [{{ url: \"c:1\", module: a }}]\n{allow}"),
+            false,
+        );
     }
 }
