@@ -2,7 +2,8 @@
 //!
 //! Rules and names are those of prometheus/common (`config/http_config.go`, `config/headers.go`), with three
 //! differences: redirects are not followed unless asked for, what Prometheus would quietly send empty is refused, and
-//! credentials do not go over plain HTTP without `credentials_over_http`, a key that Prometheus does not have. No error shows a value that may be a secret.
+//! credentials do not go over plain HTTP without `credentials_over_http`, a key that Prometheus does not have. No error
+//! shows a value that may be a secret.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

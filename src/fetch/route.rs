@@ -12,8 +12,8 @@ use super::trace::Trace;
 use crate::policy::{Policy, Refusal};
 use crate::target::Endpoint;
 
-/// Lookups at once in the whole process, of names and of sockets. A lookup cannot be cancelled and holds a thread until the system's resolver
-/// gives up, so a dead name server must not take every thread that decoding needs.
+/// Lookups at once in the whole process, of names and of sockets. A lookup cannot be cancelled and holds a thread until
+/// the system gives up, so a dead name server must not take every thread that decoding needs.
 static LOOKUPS: Semaphore = Semaphore::const_new(64);
 
 /// More addresses of one name are not tried: a real name has a handful, a hostile answer thousands.

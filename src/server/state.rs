@@ -246,13 +246,8 @@ impl App {
             .reload()
             .map_err(|error| StartError::Config(Box::new(error)));
         let web = self.web.reload().map_err(WebError::from);
-        self.put_in_force(reloaded.map(Some))?;
-        Ok(web?)
-    }
-
-    /// Whether whoever gets an answer has shown who he is.
-    pub(super) fn is_authenticated(&self) -> bool {
-        self.web.is_authenticated()
+        let put = self.put_in_force(reloaded);
+        self.ended(put.and(web.map_err(StartError::from)))
     }
 
     /// The same when the file has changed since it was last read, and nothing otherwise.
@@ -268,11 +263,22 @@ impl App {
             .handle
             .reload_if_changed()
             .map_err(|error| StartError::Config(Box::new(error)));
-        if matches!(reloaded, Ok(None)) {
+        let Some(reloaded) = reloaded.transpose() else {
             return Ok(());
-        }
+        };
         self.tell(ReloadStep::Begins);
-        self.put_in_force(reloaded)
+        let put = self.put_in_force(reloaded);
+        self.ended(put)
+    }
+
+    /// Whether whoever gets an answer has shown who he is.
+    pub(super) fn is_authenticated(&self) -> bool {
+        self.web.is_authenticated()
+    }
+
+    fn ended(&self, reloaded: Result<(), StartError>) -> Result<(), StartError> {
+        self.tell(ReloadStep::Ended(self.facts(reloaded.is_ok())));
+        reloaded
     }
 
     fn tell(&self, step: ReloadStep) {
@@ -286,24 +292,9 @@ impl App {
         self.live.load_full()
     }
 
-    fn put_in_force(
-        &self,
-        reloaded: Result<Option<Arc<Config>>, StartError>,
-    ) -> Result<(), StartError> {
-        let put = self.build_and_put(reloaded);
-        self.tell(ReloadStep::Ended(self.facts(put.is_ok())));
-        put
-    }
-
-    fn build_and_put(
-        &self,
-        reloaded: Result<Option<Arc<Config>>, StartError>,
-    ) -> Result<(), StartError> {
-        let built = match reloaded {
-            Ok(None) => return Ok(()),
-            Ok(Some(config)) => Live::build(config, &self.options, Some(&self.live())),
-            Err(error) => Err(error),
-        };
+    fn put_in_force(&self, reloaded: Result<Arc<Config>, StartError>) -> Result<(), StartError> {
+        let built =
+            reloaded.and_then(|config| Live::build(config, &self.options, Some(&self.live())));
         match built {
             Ok(live) => {
                 self.metrics
@@ -333,7 +324,7 @@ impl App {
 
 impl Live {
     /// Builds everything a configuration needs. Kept from `before` are the places of probes that are running, when their
-    /// number stays the same, and the connections to targets of every module whose `http` does.
+    /// number stays the same, and the connections to targets of every module whose `http` does, and the rules it goes by.
     fn build(
         config: Arc<Config>,
         options: &ServeOptions,
@@ -441,9 +432,8 @@ mod tests {
         check("modules: { a: { leak: { min_interval: 3h } } }", 180);
     }
 
-    #[test]
-    fn connections_outlive_a_reload_only_where_the_same_rules_hold() {
-        let options = ServeOptions {
+    fn options() -> ServeOptions {
+        ServeOptions {
             enable_lifecycle: false,
             allow_any_target: false,
             listens_on_loopback: true,
@@ -453,7 +443,42 @@ mod tests {
             base: String::new(),
             prefix: String::new(),
             origin: None,
+        }
+    }
+
+    #[test]
+    fn a_reload_has_failed_when_either_file_could_not_be_used() {
+        static TOLD: Mutex<Vec<ReloadStep>> = Mutex::new(Vec::new());
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
         };
+        let (file, web) = (write("exporter.yml", ""), write("web.yml", ""));
+        let handle = ConfigHandle::load(Some(file), Vec::new()).unwrap();
+        let web = Web::open(Some(&web)).unwrap();
+        let app = App::guarded(handle, options(), web, SystemTime::now()).unwrap();
+        app.on_reload(|step| TOLD.lock().unwrap().push(step));
+        let check = |exporter: &str, web: &str, current: bool| {
+            write("exporter.yml", exporter);
+            write("web.yml", web);
+            assert_eq!(app.reload().is_ok(), current, "{exporter}, {web}");
+            let told = std::mem::take(&mut *TOLD.lock().unwrap());
+            let ended = ReloadStep::Ended(app.facts(current));
+            assert_eq!(told, [ReloadStep::Begins, ended], "{exporter}, {web}");
+        };
+        check("", "", true);
+        check("modules: { a: {} }", "nonsense: {}", false);
+        // What could be used is.
+        assert_eq!(app.facts(true).modules, 2);
+        check("nonsense: {}", "", false);
+        check("", "", true);
+    }
+
+    #[test]
+    fn connections_outlive_a_reload_only_where_the_same_rules_hold() {
+        let options = options();
         let build = |yaml: &str, before: Option<&Live>| {
             let config = Arc::new(Config::from_yaml(yaml).unwrap());
             Live::build(config, &options, before).unwrap()

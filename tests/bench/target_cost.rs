@@ -331,11 +331,7 @@ struct Exporter {
 impl Exporter {
     fn start() -> Self {
         let program = Program::start(command().args(["--web.listen-address", "127.0.0.1:0"]));
-        let address = program.line("address", |line| {
-            let (_, rest) = line.split_once("listening")?;
-            let (_, address) = rest.split_once("address=")?;
-            address.split(' ').next()?.parse().ok()
-        });
+        let address = program.listening();
         Self {
             _program: program,
             address,

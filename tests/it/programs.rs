@@ -126,6 +126,15 @@ impl Program {
         }
     }
 
+    /// Where the exporter says that it listens.
+    pub(crate) fn listening(&self) -> SocketAddr {
+        self.line("address", |line| {
+            let (_, rest) = line.split_once("listening")?;
+            let (_, address) = rest.split_once("address=")?;
+            address.split(' ').next()?.parse().ok()
+        })
+    }
+
     /// Everything it wrote so far.
     pub(crate) fn log(&self) -> String {
         let state = self.said.state.lock();
@@ -211,11 +220,7 @@ impl Exporter {
                 .arg(file)
                 .args(flags),
         );
-        let address = program.line("address", |line| {
-            let (_, rest) = line.split_once("listening")?;
-            let (_, address) = rest.split_once("address=")?;
-            address.split(' ').next()?.parse().ok()
-        });
+        let address = program.listening();
         Self {
             program,
             address,

@@ -241,22 +241,24 @@ fn promtool_has_nothing_to_say() {
     for path in &paths {
         let answer = exporter.get(path);
         assert_eq!(answer.status, 200, "{path}");
-        let mut child = Command::new("promtool")
-            .args(["check", "metrics"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // It reads everything before it says anything.
-        child.stdin.take().unwrap().write_all(&answer.body).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        assert!(
-            output.status.success() && said.is_empty(),
-            "{path}: {said}\n{}",
-            answer.text()
-        );
+        let (well, said) = promtool(&answer.body);
+        assert!(well && said.is_empty(), "{path}: {said}\n{}", answer.text());
     }
+}
+
+/// Whether promtool takes the text for metrics, and what it says of it.
+pub(crate) fn promtool(text: &[u8]) -> (bool, String) {
+    let mut child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It reads everything before it says anything.
+    child.stdin.take().unwrap().write_all(text).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    (output.status.success(), said)
 }

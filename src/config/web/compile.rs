@@ -141,7 +141,7 @@ fn password_hash(text: String) -> Result<PasswordHash, &'static str> {
     }
     if cost > MAX_COST {
         return Err(
-            "a bcrypt hash of cost 18 or less: each password, right or wrong, would take minutes",
+            "a bcrypt hash of cost 18 or less: each password, right or wrong, would take half a minute and more",
         );
     }
     Ok(PasswordHash { text, cost })

@@ -1,5 +1,6 @@
 //! TLS towards clients: certificate, versions, suites, curves, and what clients must show.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
@@ -148,12 +149,7 @@ fn versions(spec: &ServerTls) -> Vec<&'static rustls::SupportedProtocolVersion> 
 fn certificates(pem: &Pem, reader: &mut Reader) -> Result<Vec<CertificateDer<'static>>, String> {
     let (text, named) = match pem {
         Pem::Inline(text) => (text.clone().into_bytes(), String::new()),
-        Pem::File(path) => {
-            let named = format!("{} ", path.display());
-            let read = reader.read(path, MAX_PEM_BYTES);
-            let bytes = read.map_err(|why| format!("{named}cannot be read: {why}"))?;
-            (bytes, named)
-        }
+        Pem::File(path) => read(path, reader)?,
     };
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let found = found.map_err(|_| format!("{named}is no PEM"))?;
@@ -166,14 +162,17 @@ fn certificates(pem: &Pem, reader: &mut Reader) -> Result<Vec<CertificateDer<'st
 fn private_key(key: &Secret, reader: &mut Reader) -> Result<PrivateKeyDer<'static>, String> {
     let (text, named) = match key {
         Secret::Inline(text) => (text.clone().into_bytes(), String::new()),
-        Secret::File(path) => {
-            let named = format!("{} ", path.display());
-            let read = reader.read(path, MAX_PEM_BYTES);
-            let bytes = read.map_err(|why| format!("{named}cannot be read: {why}"))?;
-            (bytes, named)
-        }
+        Secret::File(path) => read(path, reader)?,
     };
     // The library's text is not passed on: it might quote the key.
     PrivateKeyDer::from_pem_slice(&text)
         .map_err(|_| format!("{named}holds no unencrypted private key in PEM"))
+}
+
+/// What a file holds, and the file's name for whoever has to say what is wrong with that.
+fn read(path: &Path, reader: &mut Reader) -> Result<(Vec<u8>, String), String> {
+    let named = format!("{} ", path.display());
+    let read = reader.read(path, MAX_PEM_BYTES);
+    let bytes = read.map_err(|why| format!("{named}cannot be read: {why}"))?;
+    Ok((bytes, named))
 }

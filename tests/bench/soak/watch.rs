@@ -53,11 +53,7 @@ impl Watched {
                 .args(["--log.format", "logfmt", "--log.level", "info"])
                 .args(["--target", &fleet.targets[0].address.to_string()]),
         );
-        let address = program.line("address", |line| {
-            let (_, rest) = line.split_once("listening")?;
-            let (_, address) = rest.split_once("address=")?;
-            address.split(' ').next()?.parse().ok()
-        });
+        let address = program.listening();
         Self {
             program,
             address,

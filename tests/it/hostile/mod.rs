@@ -9,8 +9,6 @@ mod names;
 mod profiles;
 mod resets;
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::http::{Metrics, try_ask};
@@ -163,17 +161,8 @@ impl Stage {
         if !self.promtool {
             return;
         }
-        let mut child = Command::new("promtool")
-            .args(["check", "metrics"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(text).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.is_empty(), "{name}: {said}");
+        let (well, said) = crate::prometheus::promtool(text);
+        assert!(well && said.is_empty(), "{name}: {said}");
     }
 }
 
