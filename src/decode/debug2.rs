@@ -72,7 +72,7 @@ impl Debug2 {
     pub(super) fn push<S: Sink>(&mut self, piece: &[u8], sink: &mut S) {
         let reader = &mut self.reader;
         self.sections
-            .push(piece, |section| reader.section(section, sink));
+            .push_runs(piece, |run| reader.section(run, sink));
     }
 
     /// Reads the rest.
@@ -155,10 +155,13 @@ impl Reader {
         text: &[u8],
         sink: &mut S,
     ) {
+        let Some(stack) = self.stack(block, text, sink) else {
+            self.damage += 1;
+            return;
+        };
         if !self.seen.is_new(header.id) {
             return;
         }
-        let stack = self.stack(block, text, sink);
         let created_by = block.created_by.map(|frame| self.creator(frame, sink));
         let mut pairs = Vec::new();
         if sink.wants_labels() && !header.labels.is_empty() {
@@ -182,8 +185,7 @@ impl Reader {
                 waited_minutes: header.minutes,
                 leaked: header.leaked,
                 not_started: header.wait_reason == b"runnable"
-                    && block.at_entry
-                    && self.calls.len() == 1,
+                    && matches!(self.calls.as_slice(), [only] if only.at_entry(text)),
                 created_by,
                 id: Some(header.id),
                 labels: &labels,
@@ -191,26 +193,23 @@ impl Reader {
         );
     }
 
-    fn stack<S: Sink>(&mut self, block: &Block<'_>, text: &[u8], sink: &mut S) -> StackId {
+    /// The stack of a block; nothing when a location in it does not read. Locations are read once for each stack.
+    fn stack<S: Sink>(&mut self, block: &Block<'_>, text: &[u8], sink: &mut S) -> Option<StackId> {
         let mut hash = self.hasher.build_hasher();
-        for call in &self.calls {
-            hash.write(call.function_of(text));
-            hash.write(call.location_of(text));
+        for span in block::spans(text, &self.calls) {
+            hash.write(span);
         }
         hash.write_u8(u8::from(block.root_cut));
         let hash = hash.finish();
         if let Some(&(_, stack)) = self.stacks.find(hash, |(known, _)| *known == hash) {
-            return stack;
+            return Some(stack);
+        }
+        if self.calls.iter().any(|call| call.frame(text).is_none()) {
+            return None;
         }
         self.frames.clear();
-        for call in &self.calls {
-            let (file, line, _) = text::location(call.location_of(text)).unwrap_or_default();
-            self.frames.push(sink.frame(FrameText {
-                function: call.function_of(text),
-                file,
-                line,
-            }));
-        }
+        let frames = self.calls.iter().filter_map(|call| call.frame(text));
+        self.frames.extend(frames.map(|frame| sink.frame(frame)));
         let silently_cut = !block.elided && self.calls.len() >= SILENT_CUT_FRAMES;
         let root_cut = block.root_cut || silently_cut;
         let stack = sink.stack(Stack {
@@ -222,7 +221,7 @@ impl Reader {
             self.stacks
                 .insert_unique(hash, (hash, stack), |(hash, _)| *hash);
         }
-        stack
+        Some(stack)
     }
 
     fn creator<S: Sink>(&mut self, (function, location): (&[u8], &[u8]), sink: &mut S) -> FrameId {

@@ -14,7 +14,8 @@ const WINDOW_BYTES: usize = 4 << 10;
 /// What a [`Sections`] hands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section<'a> {
-    /// Lines up to a blank one, or up to the header of another goroutine where the section grew too long.
+    /// Lines up to a blank one, or up to the header of another goroutine where the section grew too long; of a run, all
+    /// that end in one piece.
     Whole(&'a [u8]),
     /// The last lines, which end where the text ends.
     Last(&'a [u8]),
@@ -57,8 +58,27 @@ impl Sections {
         self.bytes
     }
 
-    /// Takes a piece and hands on the sections that end in it.
+    /// Takes a piece and hands on the sections that end in it, one by one.
     pub(super) fn push(&mut self, piece: &[u8], mut take: impl FnMut(Section<'_>)) {
+        let blank = self.blank.clone();
+        self.push_runs(piece, |run| match run {
+            Section::Whole(mut run) => {
+                while let Some(end) = blank.end(run) {
+                    let (section, rest) = run.split_at(end);
+                    take(Section::Whole(section));
+                    run = rest;
+                }
+                if !run.is_empty() {
+                    take(Section::Whole(run));
+                }
+            }
+            other => take(other),
+        });
+    }
+
+    /// Takes a piece and hands on the sections that end in it as one run, for whoever sees by himself where each ends:
+    /// then only the last blank line is looked for.
+    pub(super) fn push_runs(&mut self, piece: &[u8], mut take: impl FnMut(Section<'_>)) {
         for part in piece.chunks(SECTION_BYTES) {
             self.push_part(part, &mut take);
         }
@@ -89,9 +109,9 @@ impl Sections {
             self.held.clear();
             piece = rest;
         }
-        while let Some(end) = self.blank.end(piece) {
-            let (section, rest) = piece.split_at(end);
-            take(Section::Whole(section));
+        if let Some(end) = last_blank(piece) {
+            let (run, rest) = piece.split_at(end);
+            take(Section::Whole(run));
             piece = rest;
         }
         self.held.extend_from_slice(piece);
@@ -157,8 +177,17 @@ impl Sections {
     }
 }
 
+/// Where the last blank line ends, `\n` or `\r\n` alike. Cost: in proportion to what follows it.
+fn last_blank(text: &[u8]) -> Option<usize> {
+    memchr::memrchr_iter(b'\n', text).find_map(|at| match text.get(at + 1..)? {
+        [b'\n', ..] => Some(at + 2),
+        [b'\r', b'\n', ..] => Some(at + 3),
+        _ => None,
+    })
+}
+
 /// Searchers for a blank line, set up once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Blank {
     unix: Finder<'static>,
     dos: Finder<'static>,
@@ -202,15 +231,14 @@ pub(super) fn line(text: &[u8]) -> (&[u8], &[u8]) {
 
 /// The digits at the start of `text` as a number, and the rest; `None` without digits or beyond 64 bits.
 pub(super) fn number(text: &[u8]) -> Option<(u64, &[u8])> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let value = text
-        .get(..digits)
-        .filter(|digits| !digits.is_empty())?
-        .iter()
-        .try_fold(0_u64, |value, byte| {
-            value.checked_mul(10)?.checked_add(u64::from(byte - b'0'))
-        })?;
-    Some((value, text.get(digits..).unwrap_or_default()))
+    let (mut value, mut rest) = (0_u64, text);
+    while let [digit @ b'0'..=b'9', after @ ..] = rest {
+        value = value
+            .checked_mul(10)?
+            .checked_add(u64::from(digit - b'0'))?;
+        rest = after;
+    }
+    (rest.len() < text.len()).then_some((value, rest))
 }
 
 /// File and line of `path.go:12 +0x1d fp=0x.. sp=0x.. pc=0x..`, where what follows the number is optional, and
@@ -232,9 +260,26 @@ pub(super) fn location(text: &[u8]) -> Option<(&[u8], u32, bool)> {
 mod tests {
     use super::*;
 
+    /// The sections, without the line ends around each: which of two a further blank line falls to, pieces decide.
     fn sections(text: &[u8], size: usize) -> Vec<String> {
+        fn trimmed(text: &[u8]) -> &str {
+            std::str::from_utf8(text)
+                .unwrap()
+                .trim_matches(['\r', '\n'])
+        }
         let mut found = Vec::new();
-        let mut take = |section: Section<'_>| found.push(format!("{section:?}"));
+        let mut take = |section: Section<'_>| {
+            let (kind, text) = match section {
+                Section::Whole(text) => ("Whole", trimmed(text)),
+                Section::Last(text) => ("Last", trimmed(text)),
+                Section::Cut(text) => ("Cut", trimmed(text)),
+                Section::Part(text) => ("Part", trimmed(text)),
+                Section::Overlong => ("Overlong", "a line"),
+            };
+            if !text.is_empty() {
+                found.push(format!("{kind}: {text}"));
+            }
+        };
         let mut sections = Sections::default();
         for piece in text.chunks(size) {
             sections.push(piece, &mut take);
@@ -243,11 +288,27 @@ mod tests {
         found
     }
 
+    /// What is handed on as whole when runs are asked for, and what is left.
+    fn runs(text: &[u8], size: usize) -> (Vec<u8>, Vec<u8>) {
+        let (mut whole, mut last) = (Vec::new(), Vec::new());
+        let mut take = |section: Section<'_>| match section {
+            Section::Whole(run) => whole.extend_from_slice(run),
+            Section::Last(rest) | Section::Cut(rest) => last.extend_from_slice(rest),
+            other => panic!("{other:?}"),
+        };
+        let mut sections = Sections::default();
+        for piece in text.chunks(size) {
+            sections.push_runs(piece, &mut take);
+        }
+        sections.finish(&mut take);
+        (whole, last)
+    }
+
     #[test]
     fn pieces_of_any_size_give_the_same_sections() {
         let text = b"a\nb\n\nc\r\n\r\nd\n\n\n\ne\nf";
         let whole = sections(text, text.len());
-        assert_eq!(whole.len(), 5);
+        assert_eq!(whole.len(), 4, "{whole:?}");
         for size in 1..text.len() {
             assert_eq!(sections(text, size), whole, "pieces of {size}");
         }
@@ -260,8 +321,14 @@ mod tests {
                 .map(|digit| b"\n\ra\n\t"[number / 5_usize.pow(digit) % 5])
                 .collect();
             let whole = sections(&text, 6);
-            for size in 1..6 {
+            for size in 1..=6 {
                 assert_eq!(sections(&text, size), whole, "{text:?} in pieces of {size}");
+                // The run ends behind the last blank line, and nothing is lost.
+                let (run, rest) = runs(&text, size);
+                assert_eq!([&run[..], &rest].concat(), text, "in pieces of {size}");
+                let rest = String::from_utf8(rest).unwrap();
+                let blank = rest.contains("\n\n") || rest.contains("\n\r\n");
+                assert!(!blank, "{text:?} in pieces of {size}: {rest:?}");
             }
         }
     }
@@ -276,13 +343,10 @@ mod tests {
             found.len()
         );
         let endless = sections(&b"x".repeat(3 << 20), 1 << 16);
-        assert_eq!(endless, ["Overlong"]);
+        assert_eq!(endless, ["Overlong: a line"]);
         let mut text = b"y".repeat(3 << 20);
         text.extend_from_slice(b"\nz\n");
-        assert_eq!(
-            sections(&text, 1 << 16).last().unwrap(),
-            &format!("{:?}", Section::Last(b"z\n"))
-        );
+        assert_eq!(sections(&text, 1 << 16).last().unwrap(), "Last: z");
     }
 
     #[test]

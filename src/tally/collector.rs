@@ -41,6 +41,8 @@ pub struct Collector {
     labels: Vec<LabelValues>,
     highest_id: Option<u64>,
     depths: u64,
+    /// The words for a wait that came last, and what they mean: those of the next goroutine are nearly always the same.
+    stated: (Vec<u8>, WaitReason),
 }
 
 /// What was made of a stack.
@@ -48,7 +50,16 @@ pub struct Collector {
 struct KnownStack {
     judged: Judged,
     /// Where the goroutines of this stack were counted last: they nearly always go there again.
-    last: Option<(Key, u32)>,
+    last: Option<Last>,
+}
+
+/// A group, by its number, and what has led there.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    wait: Pending,
+    group: u32,
+    /// Goroutines whose places the group has not been told yet: they are the same for all of one stack.
+    untold: u64,
 }
 
 /// What makes two goroutines one group, before hidden addresses are told.
@@ -136,6 +147,7 @@ impl Collector {
             labels: vec![LabelValues::default(); rules.labels().len()],
             highest_id: None,
             depths: 0,
+            stated: (Vec::new(), stated(b"")),
         }
     }
 
@@ -147,6 +159,11 @@ impl Collector {
 
     /// The counts, taken out; frames and names stay.
     pub(super) fn take(&mut self, summary: Summary) -> Tally {
+        for stack in self.stacks.iter_mut() {
+            if let Some(last) = stack.last.take() {
+                tell(&mut self.groups, &stack.judged, &last);
+            }
+        }
         let mut tally = Tally {
             summary,
             total: self.total,
@@ -290,30 +307,36 @@ impl Collector {
         }
     }
 
-    /// The group that goroutines belong to; nothing where there are too many groups or names.
-    fn group(&mut self, stack: &KnownStack, facts: &Facts<'_>) -> Option<(Key, u32)> {
-        // What frames tell they tell in every encoding, so it goes before words.
-        let wait = match (stack.judged.wait, facts.wait_reason.map(stated)) {
+    /// Why goroutines wait. What frames tell they tell in every encoding, so it goes before words.
+    fn wait(&mut self, stack: &Judged, words: Option<&[u8]>) -> Pending {
+        let words = words.map(|words| {
+            if self.stated.0 != words {
+                self.stated.0.clear();
+                self.stated.0.extend_from_slice(words);
+                self.stated.1 = stated(words);
+            }
+            self.stated.1
+        });
+        match (stack.wait, words) {
             (Wait::Stated(told), Some(WaitReason::Semacquire)) => Pending::Known(told),
             (Wait::Known(reason), _) | (_, Some(reason)) => Pending::Known(reason),
             (Wait::Hidden(id), None) => Pending::Hidden(id),
             (Wait::Stated(_), None) => Pending::Known(WaitReason::Unknown),
-        };
-        let (blocking, app) = if facts.not_started {
+        }
+    }
+
+    /// The number of the group that goroutines belong to; nothing where there are too many groups or names.
+    fn group(&mut self, stack: &Judged, wait: Pending, not_started: bool) -> Option<u32> {
+        let (blocking, app) = if not_started {
             (self.judge.names.intern(NOT_STARTED), Names::EMPTY)
         } else {
-            self.judge.labels(&stack.judged)?
+            self.judge.labels(stack)?
         };
         let key = Key {
             wait,
             blocking,
             app,
         };
-        if let Some((known, at)) = stack.last
-            && known == key
-        {
-            return Some((key, at));
-        }
         let hash = self.hasher.hash_one(Some(key));
         let groups = &self.groups;
         let key_at = |at: &u32| {
@@ -323,7 +346,7 @@ impl Collector {
                 .map(|group| group.key)
         };
         if let Some(&at) = self.index.find(hash, |at| key_at(at) == Some(key)) {
-            return Some((key, at));
+            return Some(at);
         }
         let at = u32::try_from(self.groups.len())
             .ok()
@@ -338,7 +361,7 @@ impl Collector {
                     .map(|group| group.key),
             )
         });
-        Some((key, at))
+        Some(at)
     }
 
     /// Counts goroutines, and tells the number of their group; nothing where they are of no group that is kept.
@@ -351,23 +374,47 @@ impl Collector {
             self.leaked = self.leaked.saturating_add(facts.count);
         }
         self.highest_id = self.highest_id.max(facts.id);
-        for (bit, count) in self.watches.iter_mut().enumerate() {
-            if known.judged.watches & (1 << bit) != 0 {
-                *count = count.saturating_add(facts.count);
+        if known.judged.watches != 0 {
+            for (bit, count) in self.watches.iter_mut().enumerate() {
+                if known.judged.watches & (1 << bit) != 0 {
+                    *count = count.saturating_add(facts.count);
+                }
             }
         }
         if !self.labels.is_empty() {
             self.count_labels(facts);
         }
-        let counted = self.group(&known, facts);
-        if let Some(kept) = self.stacks.get_mut(stack) {
-            kept.last = counted;
-        }
-        let (_, number) = counted.unzip();
+        let wait = self.wait(&known.judged, facts.wait_reason);
+        let again = known
+            .last
+            .filter(|last| last.wait == wait && !facts.not_started);
+        let number = match again {
+            Some(last) => Some(last.group),
+            None => self.group(&known.judged, wait, facts.not_started),
+        };
         let at = number.and_then(|number| usize::try_from(number).ok());
         match at.and_then(|at| self.groups.get_mut(at)) {
             Some(group) => group.add(&known.judged, facts),
             None => self.unlisted = self.unlisted.saturating_add(facts.count),
+        }
+        // Where one has not begun to run, its stack says nothing of places.
+        if let Some(group) = number.filter(|_| !facts.not_started) {
+            let mut last = again.unwrap_or(Last {
+                wait,
+                group,
+                untold: 0,
+            });
+            last.untold = last.untold.saturating_add(facts.count);
+            match self.stacks.get_mut(stack) {
+                Some(kept) => {
+                    kept.last = Some(last);
+                    let before = known.last.filter(|_| again.is_none());
+                    if let Some(before) = before {
+                        tell(&mut self.groups, &known.judged, &before);
+                    }
+                }
+                None => tell(&mut self.groups, &known.judged, &last),
+            }
         }
         number
     }
@@ -444,14 +491,16 @@ impl Counted {
                 *count = count.saturating_add(facts.count);
             }
         }
-        if !facts.not_started {
-            self.located.add(stack.app.or(stack.blocking), facts.count);
-            self.entries.add(stack.entry, facts.count);
-            self.origin = self.origin.min(stack.origin);
-        }
         if matches!(stack.wait, Wait::Stated(_)) {
             self.creators.add(facts.created_by, facts.count);
         }
+    }
+
+    /// Notes the places of goroutines that are counted already.
+    fn locate(&mut self, stack: &Judged, goroutines: u64) {
+        self.located.add(stack.app.or(stack.blocking), goroutines);
+        self.entries.add(stack.entry, goroutines);
+        self.origin = self.origin.min(stack.origin);
     }
 
     fn absorb(&mut self, other: &Self) {
@@ -471,6 +520,14 @@ impl Counted {
                 mine.add(frame, count);
             }
         }
+    }
+}
+
+/// Tells a group the places of goroutines of one stack.
+fn tell(groups: &mut [Counted], stack: &Judged, last: &Last) {
+    let at = usize::try_from(last.group).ok();
+    if let Some(group) = at.and_then(|at| groups.get_mut(at)) {
+        group.locate(stack, last.untold);
     }
 }
 

@@ -91,11 +91,15 @@ impl Judge {
     /// The names of blocking and application frame; nothing where a frame was not kept.
     pub(super) fn labels(&mut self, stack: &Judged) -> Option<(NameId, NameId)> {
         let (frames, names) = (&mut self.frames, &mut self.names);
-        let mut name = |frame: Option<FrameId>, otherwise: &str| match frame {
+        let blocking = match stack.blocking {
             Some(frame) => frames.name(frame, names),
-            None => Some(names.intern(otherwise)),
+            None => Some(names.intern(NO_STACK)),
         };
-        name(stack.blocking, NO_STACK).zip(name(stack.app, ""))
+        let app = match stack.app {
+            Some(frame) => frames.name(frame, names),
+            None => Some(Names::EMPTY),
+        };
+        blocking.zip(app)
     }
 }
 
@@ -133,6 +137,11 @@ impl<T: Copy> Kept<T> {
         let at = usize::try_from(stack.0).ok();
         *at.and_then(|at| self.stacks.get(at))
             .unwrap_or(&self.transient)
+    }
+
+    /// Those that were kept for good.
+    pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
+        self.stacks.iter_mut()
     }
 
     /// That of a stack that was kept for good.

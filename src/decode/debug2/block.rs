@@ -3,25 +3,52 @@
 use memchr::memrchr;
 
 use crate::decode::text::{line, location};
+use crate::profile::FrameText;
 
 /// The most calls kept of one stack. Go prints 100; a GOTRACEBACK=crash dump adds the runtime's own.
 const MAX_CALLS: usize = 512;
 
-/// A call: where its function and its location stand in the text of the block.
+/// A call: where its function and its location stand in the text of the block. The location has not been read: it is the
+/// same text in all goroutines of one stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Call {
     function: (u32, u32),
     location: (u32, u32),
+    /// Printed without parentheses, as C functions are.
+    foreign: bool,
 }
 
 impl Call {
-    pub(super) fn function_of<'t>(&self, text: &'t [u8]) -> &'t [u8] {
-        slice(text, self.function)
+    /// Function, file and line; nothing when the location is none. C functions may lack it.
+    pub(super) fn frame<'t>(&self, text: &'t [u8]) -> Option<FrameText<'t>> {
+        let (file, line) = match location(slice(text, self.location)) {
+            Some((file, line, _)) => (file, line),
+            None if self.foreign => (&[][..], 0),
+            None => return None,
+        };
+        Some(FrameText {
+            function: slice(text, self.function),
+            file,
+            line,
+        })
     }
 
-    pub(super) fn location_of<'t>(&self, text: &'t [u8]) -> &'t [u8] {
-        slice(text, self.location)
+    /// Whether it stands at its function's first instruction: no offset is printed for it.
+    pub(super) fn at_entry(&self, text: &[u8]) -> bool {
+        location(slice(text, self.location)).is_some_and(|(_, _, offset)| !offset)
     }
+}
+
+/// The text of a stack without the arguments of its calls: from the location of one to the name of the next.
+pub(super) fn spans<'t>(text: &'t [u8], calls: &[Call]) -> impl Iterator<Item = &'t [u8]> {
+    let first = calls.first().map(|call| call.function);
+    let inner = calls.windows(2).filter_map(|pair| match pair {
+        [outer, inner] => Some((outer.location.0, inner.function.1)),
+        _ => None,
+    });
+    let last = calls.last().map(|call| call.location);
+    let all = first.into_iter().chain(inner).chain(last);
+    all.map(move |range| slice(text, range))
 }
 
 /// What a block says beside its calls.
@@ -33,8 +60,6 @@ pub(super) struct Block<'a> {
     pub(super) elided: bool,
     /// The outermost frames were left out.
     pub(super) root_cut: bool,
-    /// The outermost call stands at its function's first instruction: no offset is printed for it.
-    pub(super) at_entry: bool,
 }
 
 /// A block that was read, and what follows it.
@@ -67,55 +92,54 @@ pub(super) fn parse<'t>(text: &'t [u8], calls: &mut Vec<Call>) -> Parsed<'t> {
     let mut rest = text;
     loop {
         let (current, after) = line(rest);
-        if current.is_empty() {
+        let Some(&first) = current.first() else {
             return Parsed::new(Ok(block), after);
-        }
-        if current.starts_with(b"goroutine ") && super::header::parse(current).is_some() {
-            return Parsed::new(Ok(block), rest);
-        }
-        if current.starts_with(b"\t") {
+        };
+        if first == b'\t' {
             if !current.starts_with(b"\tgoroutine running on other thread") {
                 return Parsed::new(Err(()), skip(after));
             }
             rest = after;
             continue;
         }
-        let place = if after.starts_with(b"\t") {
-            Some(line(after))
-        } else {
-            None
-        };
-        if let Some(creator) = current.strip_prefix(b"created by ") {
-            if !ancestors {
-                let function = without_goroutine(creator);
-                let place = place.map_or(&[][..], |(place, _)| place.get(1..).unwrap_or_default());
-                block.created_by = Some((function, place));
+        if first == b'g'
+            && current.starts_with(b"goroutine ")
+            && super::header::parse(current).is_some()
+        {
+            return Parsed::new(Ok(block), rest);
+        }
+        if let [b'\t', below @ ..] = after {
+            let (place, after) = line(below);
+            rest = after;
+            if first == b'c'
+                && let Some(creator) = current.strip_prefix(b"created by ")
+            {
+                if !ancestors {
+                    block.created_by = Some((without_goroutine(creator), place));
+                }
+                continue;
             }
-            rest = place.map_or(after, |(_, after)| after);
-        } else if let Some((place, after)) = place {
-            let place = place.get(1..).unwrap_or_default();
-            let name_len = if current.ends_with(b")") {
+            let arguments = if current.ends_with(b")") {
                 memrchr(b'(', current)
             } else {
                 None
             };
             let name = current
-                .get(..name_len.unwrap_or(current.len()))
+                .get(..arguments.unwrap_or(current.len()))
                 .unwrap_or_default();
             if name.is_empty() {
                 return Parsed::new(Err(()), skip(after));
             }
             if !ancestors && calls.len() < MAX_CALLS && name != b"runtime.goexit" {
-                // C functions are printed without parentheses, and may lack a file.
-                let found = location(place);
-                if found.is_none() && name_len.is_some() {
-                    return Parsed::new(Err(()), skip(after));
-                }
-                block.at_entry = found.is_some_and(|(_, _, offset)| !offset);
                 calls.push(Call {
                     function: range(text, name),
                     location: range(text, place),
+                    foreign: arguments.is_none(),
                 });
+            }
+        } else if let Some(creator) = current.strip_prefix(b"created by ") {
+            if !ancestors {
+                block.created_by = Some((without_goroutine(creator), &[]));
             }
             rest = after;
         } else if is_remark(current, &mut block, &mut ancestors) {
@@ -176,8 +200,13 @@ fn skip(text: &[u8]) -> &[u8] {
 /// Where `part`, a slice of `text`, stands in it.
 fn range(text: &[u8], part: &[u8]) -> (u32, u32) {
     let start = part.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
-    let bound = |at: usize| u32::try_from(at).unwrap_or(0);
-    (bound(start), bound(start.wrapping_add(part.len())))
+    match u32::try_from(start)
+        .ok()
+        .zip(u32::try_from(part.len()).ok())
+    {
+        Some((start, len)) => (start, start.saturating_add(len)),
+        None => (0, 0),
+    }
 }
 
 fn slice(text: &[u8], (start, end): (u32, u32)) -> &[u8] {
