@@ -22,7 +22,7 @@ use super::text::{self, Section, Sections};
 use super::{DecodeError, MAX_FRAMES};
 use crate::profile::{Encoding, Facts, FrameId, FrameText, Leaf, Sink, Stack, StackId, Summary};
 
-/// The most stacks and frame lines remembered by the hash of their text.
+/// The most stacks and calls remembered by the hash of their text.
 const MAX_REMEMBERED: usize = 1 << 15;
 
 /// Whether a text begins as this encoding does: `NAME profile: total N`.
@@ -57,7 +57,7 @@ struct Reader {
     counted: u64,
     hasher: RandomState,
     stacks: HashTable<(u64, StackId)>,
-    lines: HashTable<(u64, FrameId)>,
+    calls: HashTable<(u64, FrameId)>,
     hidden: Hidden,
     frames: Vec<FrameId>,
     addresses: Vec<u64>,
@@ -219,7 +219,6 @@ impl Reader {
         sink: &mut S,
     ) -> Option<StackId> {
         self.frames.clear();
-        let mut first: Option<(u64, &[u8])> = None;
         let mut rest = lines;
         while !rest.is_empty() {
             let (line, after) = text::line(rest);
@@ -227,44 +226,23 @@ impl Reader {
             if line.is_empty() {
                 break;
             }
-            let call = call(line)?;
-            first = first.or(Some((call.address, call.frame.function)));
+            let (address, call) = split(line)?;
             if self.frames.len() < MAX_FRAMES {
-                let hash = self.hasher.hash_one(line);
-                let known = self
-                    .lines
-                    .find(hash, |(known, _)| *known == hash)
-                    .map(|(_, frame)| *frame);
-                let frame = known.unwrap_or_else(|| sink.frame(call.frame));
-                if known.is_none() && self.lines.len() < MAX_REMEMBERED {
-                    self.lines
-                        .insert_unique(hash, (hash, frame), |(hash, _)| *hash);
-                }
+                let frame = self.frame(address, call, sink)?;
                 self.frames.push(frame);
             }
         }
-        self.addresses.clear();
-        for address in addresses
-            .split(|&byte| byte == b' ')
-            .filter(|address| !address.is_empty())
-        {
-            self.addresses.push(hex(address)?);
-        }
-        let (visible, function) = first.unwrap_or((0, b""));
-        let hidden = self
-            .addresses
-            .iter()
-            .position(|&address| address == visible || address == visible.wrapping_add(1));
-        let hidden = self
-            .addresses
-            .get(..hidden.unwrap_or(0))
-            .unwrap_or_default();
         let leaf = if self.frames.is_empty() {
+            each(addresses).try_for_each(|address| hex(address).map(drop))?;
             Leaf::Complete
         } else {
-            Leaf::Hidden(self.hidden.note(hidden, function))
+            let (address, call) = split(text::line(lines).0)?;
+            let function = frame(call)?.function;
+            hidden_before(hex(address)?, addresses, &mut self.addresses)?;
+            Leaf::Hidden(self.hidden.note(&self.addresses, function))
         };
-        let root_cut = super::is_cut_depth(self.addresses.len()) || self.frames.len() == MAX_FRAMES;
+        let depth = memchr::memchr_iter(b' ', addresses).count();
+        let root_cut = super::is_cut_depth(depth) || self.frames.len() == MAX_FRAMES;
         let stack = sink.stack(Stack {
             frames: &self.frames,
             leaf,
@@ -276,45 +254,76 @@ impl Reader {
         }
         Some(stack)
     }
+
+    /// The frame of a line. The text of a call that was met before is not read again, whatever its address.
+    fn frame<S: Sink>(&mut self, address: &[u8], call: &[u8], sink: &mut S) -> Option<FrameId> {
+        let hash = self.hasher.hash_one(call);
+        if let Some(&(_, frame)) = self.calls.find(hash, |(known, _)| *known == hash) {
+            return Some(frame);
+        }
+        hex(address)?;
+        let frame = sink.frame(frame(call)?);
+        if self.calls.len() < MAX_REMEMBERED {
+            self.calls
+                .insert_unique(hash, (hash, frame), |(hash, _)| *hash);
+        }
+        Some(frame)
+    }
 }
 
-struct Call<'a> {
-    address: u64,
-    frame: FrameText<'a>,
+fn each(addresses: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let words = addresses.split(|&byte| byte == b' ');
+    words.filter(|address| !address.is_empty())
 }
 
-/// Reads `#\t0x728057\tmain.worker+0x17\t\t/home/ci/svc/main.go:19`; tabs pad the columns. A frame without a symbol
-/// has only its address.
-fn call(line: &[u8]) -> Option<Call<'_>> {
+/// Collects the addresses before that of the first visible call, whose line has the address of the call and not that
+/// behind it; none where that is not among them.
+fn hidden_before(visible: u64, addresses: &[u8], hidden: &mut Vec<u64>) -> Option<()> {
+    hidden.clear();
+    for address in each(addresses) {
+        let address = hex(address)?;
+        if address == visible || address == visible.wrapping_add(1) {
+            return Some(());
+        }
+        hidden.push(address);
+    }
+    hidden.clear();
+    Some(())
+}
+
+/// Address and call of `#\t0x728057\tmain.worker+0x17\t\t/home/ci/svc/main.go:19`. A frame without a symbol has only its
+/// address.
+fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let fields = line.strip_prefix(b"#\t")?;
     let tab = memchr::memchr(b'\t', fields).unwrap_or(fields.len());
-    let address = hex(fields.get(..tab)?)?;
-    let Some(rest) = fields.get(tab + 1..) else {
-        return Some(Call {
-            address,
-            frame: FrameText {
-                function: super::NO_SYMBOL,
-                file: b"",
-                line: 0,
-            },
+    Some((
+        fields.get(..tab)?,
+        fields.get(tab + 1..).unwrap_or_default(),
+    ))
+}
+
+/// Reads `main.worker+0x17\t\t/home/ci/svc/main.go:19`; tabs pad the columns.
+fn frame(call: &[u8]) -> Option<FrameText<'_>> {
+    if call.is_empty() {
+        return Some(FrameText {
+            function: super::NO_SYMBOL,
+            file: b"",
+            line: 0,
         });
-    };
-    let symbol = rest.get(..memchr::memchr(b'\t', rest)?)?;
+    }
+    let symbol = call.get(..memchr::memchr(b'\t', call)?)?;
     let function = symbol.get(..memchr::memmem::rfind(symbol, b"+0x").unwrap_or(symbol.len()))?;
     let function = if function.is_empty() {
         super::NO_SYMBOL
     } else {
         function
     };
-    let place = rest.get(memchr::memrchr(b'\t', rest)? + 1..)?;
+    let place = call.get(memchr::memrchr(b'\t', call)? + 1..)?;
     let (file, line, _) = text::location(place)?;
-    Some(Call {
-        address,
-        frame: FrameText {
-            function,
-            file,
-            line,
-        },
+    Some(FrameText {
+        function,
+        file,
+        line,
     })
 }
 
@@ -350,7 +359,8 @@ mod tests {
     #[test]
     fn calls() {
         let check = |line: &str, expected: Option<(u64, &str, &str, u32)>| {
-            let found = call(line.as_bytes()).map(|call| (call.address, call.frame));
+            let found = split(line.as_bytes())
+                .and_then(|(address, call)| Some((hex(address)?, frame(call)?)));
             let expected = expected.map(|(address, function, file, line)| {
                 (
                     address,

@@ -24,7 +24,29 @@ const MAX_LEN: usize = 4;
 /// The hidden runs met so far.
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
-    runs: BTreeMap<(Vec<u64>, Above), u16>,
+    runs: BTreeMap<(Run, Above), u16>,
+}
+
+/// The first addresses of a run, leaf first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Run {
+    addresses: [u64; MAX_LEN],
+    len: usize,
+}
+
+impl Run {
+    fn new(addresses: &[u64]) -> Self {
+        let mut run = Self::default();
+        for (slot, &address) in run.addresses.iter_mut().zip(addresses) {
+            *slot = address;
+            run.len += 1;
+        }
+        run
+    }
+
+    fn as_slice(&self) -> &[u64] {
+        self.addresses.get(..self.len).unwrap_or_default()
+    }
 }
 
 /// What is visible right above a hidden run, as far as it tells something.
@@ -55,11 +77,7 @@ enum Above {
 impl Hidden {
     /// Notes a run of hidden addresses, leaf first, with the visible function above it.
     pub(super) fn note(&mut self, addresses: &[u64], function: &[u8]) -> HiddenId {
-        let run = addresses
-            .get(..addresses.len().min(MAX_LEN))
-            .unwrap_or_default()
-            .to_vec();
-        let key = (run, above(function));
+        let key = (Run::new(addresses), above(function));
         let next = u16::try_from(self.runs.len()).unwrap_or(u16::MAX);
         if self.runs.len() >= MAX_RUNS {
             return HiddenId(self.runs.get(&key).copied().unwrap_or(u16::MAX));
@@ -71,7 +89,7 @@ impl Hidden {
     pub(super) fn reveal<S: Sink>(&self, sink: &mut S) {
         let layout = Layout::learn(&self.runs);
         for ((run, above), &id) in &self.runs {
-            if let Some(functions) = layout.explain(run, *above) {
+            if let Some(functions) = layout.explain(run.as_slice(), *above) {
                 sink.reveal(HiddenId(id), functions);
             }
         }
@@ -98,7 +116,12 @@ fn above(function: &[u8]) -> Above {
         }
         _ if function.starts_with(b"iter.Pull") => Above::Pull,
         _ if function.starts_with(b"runtime/trace.") => Above::Trace,
-        _ if memchr::memmem::find(function, b"._Cfunc_").is_some() => Above::Cgo,
+        // Setting up the search costs more than looking for the byte first, which most names lack.
+        _ if memchr::memchr(b'_', function).is_some()
+            && memchr::memmem::find(function, b"._Cfunc_").is_some() =>
+        {
+            Above::Cgo
+        }
         _ => Above::Other,
     }
 }
@@ -115,7 +138,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn learn(runs: &BTreeMap<(Vec<u64>, Above), u16>) -> Self {
+    fn learn(runs: &BTreeMap<(Run, Above), u16>) -> Self {
         let parked = [
             Above::PollWait,
             Above::Sleep,
@@ -126,7 +149,7 @@ impl Layout {
         let gopark = runs
             .keys()
             .find(|(_, above)| parked.contains(above))
-            .and_then(|(run, _)| run.first().copied());
+            .and_then(|(run, _)| run.as_slice().first().copied());
         let Some(gopark) = gopark else {
             return Self::default();
         };

@@ -13,6 +13,8 @@ mod tables;
 mod tests;
 mod wire;
 
+use std::ops::Range;
+
 use super::{DecodeError, Wanted};
 use crate::profile::{Encoding, Sink, Summary};
 use locations::Locations;
@@ -96,7 +98,7 @@ pub(super) fn decode<S: Sink>(
     let columns = tables.columns(wanted)?;
     let mut locations = Locations::new(&tables, sink);
     let mut process = Process::default();
-    for field in Fields::new(bytes, bytes) {
+    for field in Fields::new(bytes, part(bytes, &tables.places_at)) {
         match field? {
             Field {
                 tag: tag::profile::LOCATION,
@@ -110,7 +112,7 @@ pub(super) fn decode<S: Sink>(
         }
     }
     let mut samples = Samples::new(bytes, &tables, &locations, (wanted, columns), sink);
-    for field in Fields::new(bytes, bytes) {
+    for field in Fields::new(bytes, part(bytes, &tables.samples_at)) {
         if let Field {
             tag: tag::profile::SAMPLE,
             value: Value::Bytes(sample),
@@ -127,4 +129,8 @@ pub(super) fn decode<S: Sink>(
         damage: samples.damage + locations.damage,
         process: process.fingerprint(),
     })
+}
+
+fn part<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a [u8] {
+    bytes.get(range.clone()).unwrap_or_default()
 }

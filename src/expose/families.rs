@@ -1,32 +1,32 @@
 //! Collects samples by metric, so that each family is written once however many targets it comes from, and
 //! writes the text format. It refuses to know what the numbers mean.
+//!
+//! Samples are written as they come: one line each, in the text of their family. The format is that of Prometheus,
+//! `docs/instrumenting/exposition_formats.md`, version 0.0.4.
 
-use std::collections::BTreeMap;
-
-use prometheus::TextEncoder;
-use prometheus::proto;
+use std::fmt::Write as _;
 
 use super::metrics::{ALL, Kind, Metric};
 
 /// Label names with their values, put before a metric's own.
 pub type ExtraLabels = [(String, String)];
 
-/// The exposition could not be written; this is a fault of the program's own.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the exposition could not be written: {problem}")]
-pub struct ExposeError {
-    /// What the encoder says.
-    problem: String,
-}
-
-/// Samples by metric, in the order of [`ALL`].
+/// Samples by metric.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Families {
-    families: BTreeMap<usize, (Metric, Vec<proto::Metric>)>,
+    families: Vec<Family>,
+}
+
+#[derive(Clone, Debug)]
+struct Family {
+    metric: Metric,
+    /// Its samples, a line each.
+    samples: String,
 }
 
 impl Families {
-    /// Adds a sample of `metric`: `extra` labels first, then its own with `values` in their order.
+    /// Adds a sample of `metric`: `extra` labels first, then its own with `values` in their order. Cost: the bytes
+    /// written.
     pub(super) fn add(
         &mut self,
         extra: &ExtraLabels,
@@ -46,64 +46,134 @@ impl Families {
         // A configured label never replaces one of ours: two series could become the same.
         let extra = extra.filter(|(name, _)| !metric.labels.contains(name));
         let own = metric.labels.iter().copied().zip(values.iter().copied());
-        let mut sample = proto::Metric::default();
-        sample.set_label(
-            extra
-                .chain(own)
-                .map(|(name, value)| pair(name, value))
-                .collect(),
-        );
-        if metric.kind == Kind::Counter {
-            let mut counter = proto::Counter::default();
-            counter.set_value(number);
-            sample.set_counter(counter);
-        } else {
-            let mut gauge = proto::Gauge::default();
-            gauge.set_value(number);
-            sample.set_gauge(gauge);
+        let Some(Family { samples: out, .. }) = self.family(metric) else {
+            return;
+        };
+        out.push_str(metric.name);
+        let mut separator = '{';
+        for (name, value) in extra.chain(own) {
+            out.push(separator);
+            separator = ',';
+            out.push_str(name);
+            out.push_str("=\"");
+            escape(value, true, out);
+            out.push('"');
         }
-        let rank = ALL
-            .iter()
-            .position(|m| m.name == metric.name)
-            .unwrap_or(ALL.len());
-        self.families
-            .entry(rank)
-            .or_insert((metric, Vec::new()))
-            .1
-            .push(sample);
+        out.push_str(if separator == ',' { "} " } else { " " });
+        write_number(number, out);
+        out.push('\n');
+    }
+
+    /// The family of a metric, which is there from now on.
+    fn family(&mut self, metric: Metric) -> Option<&mut Family> {
+        let known = |family: &Family| family.metric.name == metric.name;
+        let at = self.families.iter().position(known).unwrap_or_else(|| {
+            let samples = String::new();
+            self.families.push(Family { metric, samples });
+            self.families.len() - 1
+        });
+        self.families.get_mut(at)
     }
 
     /// The text format, families in the order of [`ALL`], samples in the order they were added. A family
     /// without samples is left out, as the format has no way to write it.
-    pub(super) fn render(self) -> Result<String, ExposeError> {
-        let families: Vec<_> = self
-            .families
-            .into_values()
-            .filter(|(_, samples)| !samples.is_empty())
-            .map(|(metric, samples)| {
-                let mut family = proto::MetricFamily::default();
-                family.set_name(metric.name.to_owned());
-                family.set_help(metric.help.to_owned());
-                family.set_field_type(match metric.kind {
-                    Kind::Counter => proto::MetricType::COUNTER,
-                    // No metric of a target is a histogram; a test holds that.
-                    Kind::Gauge | Kind::Histogram => proto::MetricType::GAUGE,
-                });
-                *family.mut_metric() = samples;
-                family
-            })
-            .collect();
-        TextEncoder::new()
-            .encode_to_string(&families)
-            .map_err(|problem| ExposeError {
-                problem: problem.to_string(),
-            })
+    pub(super) fn render(mut self) -> String {
+        let rank = |family: &Family| ALL.iter().position(|m| m.name == family.metric.name);
+        self.families.sort_by_key(rank);
+        let length = |family: &Family| {
+            let Metric { name, help, .. } = family.metric;
+            2 * name.len() + help.len() + family.samples.len() + 40
+        };
+        let mut out = String::with_capacity(self.families.iter().map(length).sum());
+        for family in &self.families {
+            let Metric {
+                name, kind, help, ..
+            } = family.metric;
+            for part in ["# HELP ", name, " "] {
+                out.push_str(part);
+            }
+            escape(help, false, &mut out);
+            for part in ["\n# TYPE ", name] {
+                out.push_str(part);
+            }
+            out.push_str(match kind {
+                Kind::Counter => " counter\n",
+                // No metric of a target is a histogram; a test holds that.
+                Kind::Gauge | Kind::Histogram => " gauge\n",
+            });
+            out.push_str(&family.samples);
+        }
+        out
     }
 }
 
-fn pair(name: &str, value: &str) -> proto::LabelPair {
-    let mut pair = proto::LabelPair::default();
-    pair.set_name(name.to_owned());
-    pair.set_value(value.to_owned());
-    pair
+/// Writes text with what would end it escaped.
+fn escape(text: &str, quoted: bool, out: &mut String) {
+    let mut rest = text;
+    let special = |byte: &u8| matches!(byte, b'\\' | b'\n') || (quoted && *byte == b'"');
+    while let Some((plain, after)) = rest
+        .as_bytes()
+        .iter()
+        .position(special)
+        .and_then(|at| rest.split_at_checked(at))
+    {
+        out.push_str(plain);
+        let mut characters = after.chars();
+        out.push_str(match characters.next() {
+            Some('\\') => "\\\\",
+            Some('\n') => "\\n",
+            _ => "\\\"",
+        });
+        rest = characters.as_str();
+    }
+    out.push_str(rest);
+}
+
+/// Writes a number as Go's `strconv.ParseFloat` reads it.
+fn write_number(number: f64, out: &mut String) {
+    // Whole numbers, which most are, are written as such; the others with the fewest digits that read back as the same.
+    let written = if number.is_infinite() {
+        out.push_str(if number > 0.0 { "+Inf" } else { "-Inf" });
+        Ok(())
+    } else {
+        write!(out, "{number}")
+    };
+    debug_assert!(written.is_ok(), "a String takes everything");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_end_a_value_is_escaped() {
+        let check = |text: &str, quoted: bool, expected: &str| {
+            let mut out = String::new();
+            escape(text, quoted, &mut out);
+            assert_eq!(out, expected);
+        };
+        check("", true, "");
+        check("main.(*T).run", true, "main.(*T).run");
+        check("a\\b\"c\nd", true, "a\\\\b\\\"c\\nd");
+        check("\n\n\"", true, "\\n\\n\\\"");
+        check("é\"ü\\", true, "é\\\"ü\\\\");
+        check("a\\b\"c\nd", false, "a\\\\b\"c\\nd");
+    }
+
+    #[test]
+    fn numbers_read_back_as_the_same() {
+        let check = |number: f64, expected: &str| {
+            let mut out = String::new();
+            write_number(number, &mut out);
+            assert_eq!(out, expected);
+        };
+        check(0.0, "0");
+        check(47_000.0, "47000");
+        check(0.1, "0.1");
+        check(1e-9, "0.000000001");
+        check(1_764_355_315.25, "1764355315.25");
+        check(f64::INFINITY, "+Inf");
+        check(f64::NEG_INFINITY, "-Inf");
+        check(f64::NAN, "NaN");
+    }
 }

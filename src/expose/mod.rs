@@ -9,7 +9,7 @@
 mod families;
 pub mod metrics;
 
-pub use families::{ExposeError, ExtraLabels};
+pub use families::ExtraLabels;
 
 use std::time::{Duration, SystemTime};
 
@@ -27,20 +27,16 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 ///
 /// Cost: time and memory grow with the number of groups shown (40 + 2 N samples of some 300 bytes),
 /// not with the number of goroutines.
-///
-/// # Errors
-/// Only for a fault of the program's own.
-pub fn expose(outcome: &ProbeOutcome) -> Result<String, ExposeError> {
+#[must_use]
+pub fn expose(outcome: &ProbeOutcome) -> String {
     let mut exposition = Exposition::default();
     exposition.probe(&[], outcome);
     exposition.render()
 }
 
 /// The exposition of a profile that no probe fetched. Cost as for [`expose`].
-///
-/// # Errors
-/// Only for a fault of the program's own.
-pub fn expose_tally(tally: &Tally, selection: &Selection) -> Result<String, ExposeError> {
+#[must_use]
+pub fn expose_tally(tally: &Tally, selection: &Selection) -> String {
     let mut exposition = Exposition::default();
     exposition.tally(&[], tally, selection);
     exposition.render()
@@ -114,10 +110,8 @@ impl Exposition {
     }
 
     /// The text, families in the order of [`metrics::ALL`].
-    ///
-    /// # Errors
-    /// Only for a fault of the program's own.
-    pub fn render(self) -> Result<String, ExposeError> {
+    #[must_use]
+    pub fn render(self) -> String {
         self.families.render()
     }
 

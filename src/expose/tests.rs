@@ -95,7 +95,7 @@ pub(crate) fn assert_valid(text: &str) {
 
 #[test]
 fn a_probe_that_succeeded() {
-    let text = expose(&outcome(Ok(report()))).unwrap();
+    let text = expose(&outcome(Ok(report())));
     assert_valid(&text);
     has(&text, "goroutine_probe_success 1");
     lacks(&text, "goroutine_probe_failure");
@@ -164,7 +164,7 @@ fn a_probe_that_succeeded() {
 
 #[test]
 fn every_wait_reason_is_there_with_0() {
-    let text = expose(&outcome(Ok(report()))).unwrap();
+    let text = expose(&outcome(Ok(report())));
     let lines: Vec<_> = samples(&text)
         .into_iter()
         .filter(|line| line.starts_with("goroutine_wait_reason_goroutines"))
@@ -178,7 +178,7 @@ fn every_wait_reason_is_there_with_0() {
 
 #[test]
 fn groups_and_the_rest_make_the_total() {
-    let text = expose(&outcome(Ok(report()))).unwrap();
+    let text = expose(&outcome(Ok(report())));
     let value = |line: &&str| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap();
     let of = |name: &str| {
         samples(&text)
@@ -200,7 +200,7 @@ fn a_probe_that_failed_says_why_and_counts_nothing() {
     let check = |error: ProbeError, reason: &str| {
         let mut failed = outcome(Err(error));
         failed.goroutine.supported = None;
-        let text = expose(&failed).unwrap();
+        let text = expose(&failed);
         assert_valid(&text);
         has(&text, "goroutine_probe_success 0");
         has(
@@ -237,7 +237,7 @@ fn what_was_cut_short_is_no_success_but_shows_its_groups() {
         outcome.goroutine.damage = Some(damage);
         let error = ProbeError::Incomplete;
         outcome.goroutine.fail(error.reason(), &error);
-        let text = expose(&outcome).unwrap();
+        let text = expose(&outcome);
         assert_valid(&text);
         has(&text, "goroutine_probe_success 0");
         has(&text, r#"goroutine_profile_success{profile="goroutine"} 0"#);
@@ -275,7 +275,7 @@ fn each_profile_says_how_it_was_read() {
     };
     told.others = vec![(Profile::Detail, cut), (Profile::Leak, missing)];
     told.restarted = at(300);
-    let text = expose(&told).unwrap();
+    let text = expose(&told);
     assert_valid(&text);
     has(&text, "goroutine_probe_success 1");
     let detail = r#"{profile="goroutine_detail"}"#;
@@ -317,7 +317,7 @@ fn contention_and_threads_are_passed_through() {
     let mut told = report();
     told.block = Some(contended.clone());
     told.threads = Some(9);
-    let text = expose(&outcome(Ok(told.clone()))).unwrap();
+    let text = expose(&outcome(Ok(told.clone())));
     assert_valid(&text);
     let of = |labels: &str, seconds: &str, events: &str| {
         has(
@@ -339,7 +339,7 @@ fn contention_and_threads_are_passed_through() {
     has(&text, "goroutine_threads 9");
     told.block = None;
     told.mutex = Some(contended);
-    let text = expose(&outcome(Ok(told))).unwrap();
+    let text = expose(&outcome(Ok(told)));
     assert_valid(&text);
     lacks(&text, "goroutine_block");
     has(
@@ -360,7 +360,7 @@ fn a_detailed_profile_tells_waits_leaks_and_creators() {
     tally.groups[0].longest_wait = Some(Duration::from_mins(12));
     tally.groups[0].created_by = Some(Arc::from("example.com/svc.serve"));
     tally.groups[0].line = 0;
-    let text = expose_tally(&detailed.tally, &detailed.selection).unwrap();
+    let text = expose_tally(&detailed.tally, &detailed.selection);
     assert_valid(&text);
     lacks(&text, "goroutine_probe");
     lacks(&text, "goroutine_profile");
@@ -411,7 +411,7 @@ fn a_detailed_profile_tells_waits_leaks_and_creators() {
 fn a_profile_of_leaks_alone_says_nothing_about_all_goroutines() {
     let mut leaks = report();
     leaks.tally.summary.leaked_only = true;
-    let text = expose_tally(&leaks.tally, &leaks.selection).unwrap();
+    let text = expose_tally(&leaks.tally, &leaks.selection);
     assert_valid(&text);
     has(&text, "goroutine_leaked_goroutines 100");
     assert!(
@@ -433,7 +433,7 @@ fn no_goroutines_at_all() {
         folded: 0,
         other: 0,
     };
-    let text = expose(&outcome(Ok(none))).unwrap();
+    let text = expose(&outcome(Ok(none)));
     assert_valid(&text);
     has(&text, "goroutine_largest_group_ratio 0");
 }
@@ -450,7 +450,7 @@ fn several_targets_share_each_family() {
         &[label("target", "b:1")],
         &outcome(Err(ProbeError::Panicked)),
     );
-    let text = exposition.render().unwrap();
+    let text = exposition.render();
     assert_valid(&text);
     has(
         &text,
@@ -470,7 +470,7 @@ fn a_configured_label_never_hides_one_of_ours() {
         &[("wait_reason".to_owned(), "mine".to_owned())],
         &outcome(Ok(report())),
     );
-    let text = exposition.render().unwrap();
+    let text = exposition.render();
     assert_valid(&text);
     has(
         &text,
@@ -482,7 +482,7 @@ fn a_configured_label_never_hides_one_of_ours() {
 fn hostile_label_values_are_escaped() {
     let mut hostile = report();
     hostile.tally.groups[0].blocking_frame = Arc::from("a\"} 1\n# \\");
-    let text = expose(&outcome(Ok(hostile))).unwrap();
+    let text = expose(&outcome(Ok(hostile)));
     assert_valid(&text);
     assert!(text.contains(r#"blocking_frame="a\"} 1\n# \\""#), "{text}");
 }

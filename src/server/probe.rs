@@ -27,19 +27,13 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
         Ok(outcome) => outcome,
         Err(answer) => return answer,
     };
-    match expose(&outcome) {
-        Ok(metrics) if debug => answer::text(
-            StatusCode::OK,
-            &story::tell(
-                &outcome,
-                asked.budget,
-                &metrics,
-                &asked.modules.module.render(),
-            ),
-        ),
-        Ok(metrics) => answer::exposition(request.headers(), metrics),
-        Err(error) => answer::internal(&error),
+    let metrics = expose(&outcome);
+    if !debug {
+        return answer::exposition(request.headers(), metrics);
     }
+    let module = asked.modules.module.render();
+    let story = story::tell(&outcome, asked.budget, &metrics, &module);
+    answer::text(StatusCode::OK, &story)
 }
 
 /// The probe that a request asks for, and whether its story is wanted; otherwise the answer that says what is wrong.

@@ -100,7 +100,7 @@ pub(super) async fn made(
 
 fn page(asked: &Asked, outcome: &ProbeOutcome, against: Option<&str>) -> Markup {
     let module = &asked.modules.module;
-    let metrics = expose(outcome).unwrap_or_else(|error| format!("no metrics: {error}"));
+    let metrics = expose(outcome);
     let story = story::tell(outcome, asked.budget, &metrics, &module.render());
     let body = outcome.result.as_ref().ok();
     let body = body.and_then(|report| report.body.as_ref());

@@ -79,10 +79,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
             exposition.probe(&labels(target), outcome);
         }
     }
-    match exposition.render() {
-        Ok(text) => answer::exposition(request.headers(), text),
-        Err(error) => answer::internal(&error),
-    }
+    answer::exposition(request.headers(), exposition.render())
 }
 
 /// The targets asked for: all of them, or the one of the parameter `target`, in any spelling.

@@ -172,7 +172,7 @@ fn ordinary_probe(bencher: divan::Bencher<'_, '_>) {
         let summary = decode::decode(divan::black_box(&body), &LIMITS, &mut collector).unwrap();
         let tally = collector.finish(summary);
         let selection = select(&tally, &limits, &mut Memory::default());
-        let text = expose_tally(&tally, &selection).unwrap();
+        let text = expose_tally(&tally, &selection);
         assert!(text.contains("goroutine_goroutines 200\n"));
         text
     });

@@ -190,7 +190,7 @@ impl Clockwork {
             started: SystemTime::UNIX_EPOCH + after,
             keep_body: false,
         };
-        Metrics::parse(&expose(&probe(job).await).unwrap())
+        Metrics::parse(&expose(&probe(job).await))
     }
 }
 

@@ -58,7 +58,7 @@ pub fn run(arguments: &InspectArgs, out: &mut impl Write) -> anyhow::Result<()> 
         InspectFormat::Prometheus => {
             for Look { tally, .. } in &looks {
                 let selection = selection(tally, &looker.module, arguments.top);
-                out.write_all(expose_tally(tally, &selection)?.as_bytes())?;
+                out.write_all(expose_tally(tally, &selection).as_bytes())?;
             }
         }
         InspectFormat::Table | InspectFormat::Folded => {

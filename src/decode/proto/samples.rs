@@ -48,6 +48,7 @@ pub(super) struct Samples<'t, 'a> {
     hasher: RandomState,
     stacks: HashTable<(u64, StackId)>,
     // What follows is kept from sample to sample, so that a sample costs no allocation.
+    written: Vec<Value<'a>>,
     ids: Vec<u64>,
     frames: Vec<FrameId>,
     labels: Vec<(&'a [u8], &'a [u8])>,
@@ -84,6 +85,7 @@ impl<'t, 'a> Samples<'t, 'a> {
                 .saturating_add(CALLS_AT_LEAST),
             hasher: RandomState::default(),
             stacks: HashTable::new(),
+            written: Vec::new(),
             ids: Vec::new(),
             frames: Vec::new(),
             labels: Vec::new(),
@@ -100,7 +102,7 @@ impl<'t, 'a> Samples<'t, 'a> {
         sample: &'a [u8],
         sink: &mut S,
     ) -> Result<(), DecodeError> {
-        self.ids.clear();
+        self.written.clear();
         self.labels.clear();
         let mut said = Said::default();
         let (mut values, mut count, mut delay) = (0, 0_u64, 0_u64);
@@ -109,13 +111,10 @@ impl<'t, 'a> Samples<'t, 'a> {
                 Field {
                     tag: tag::sample::LOCATION_ID,
                     value,
-                } => {
-                    wire::numbers(self.bytes, value, |id| {
-                        // One more than is read, so that a deeper stack is known to be cut.
-                        if self.ids.len() <= MAX_FRAMES {
-                            self.ids.push(id);
-                        }
-                    })?;
+                    // One more than is read, so that a deeper stack is known to be cut.
+                } if self.written.len() <= MAX_FRAMES && value != Value::Bytes(&[]) => {
+                    wire::ends_with_a_number(self.bytes, value)?;
+                    self.written.push(value);
                 }
                 Field {
                     tag: tag::sample::VALUE,
@@ -160,9 +159,7 @@ impl<'t, 'a> Samples<'t, 'a> {
         if count == 0 && delay == 0 {
             return Ok(());
         }
-        let stack = self
-            .stack(sink)
-            .ok_or_else(|| damaged(self.bytes, sample, TOO_DEEP))?;
+        let stack = self.stack(sample, sink)?;
         sink.count(
             stack,
             &Facts {
@@ -172,7 +169,7 @@ impl<'t, 'a> Samples<'t, 'a> {
                 waited_minutes: said.minutes,
                 id: said.id,
                 leaked: self.columns.leaked_only,
-                not_started: self.wanted == Wanted::Goroutines && self.ids.is_empty(),
+                not_started: self.wanted == Wanted::Goroutines && self.written.is_empty(),
                 labels: &self.labels,
                 ..Facts::default()
             },
@@ -180,11 +177,19 @@ impl<'t, 'a> Samples<'t, 'a> {
         Ok(())
     }
 
-    /// The number of the stack at hand; nothing when there were too many calls.
-    fn stack<S: Sink>(&mut self, sink: &mut S) -> Option<StackId> {
-        let hash = self.hasher.hash_one(&self.ids);
+    /// The number of the stack at hand. The ids of one that was met before are not even read.
+    fn stack<S: Sink>(&mut self, sample: &'a [u8], sink: &mut S) -> Result<StackId, DecodeError> {
+        let hash = self.hasher.hash_one(&self.written);
         if let Some(&(_, known)) = self.stacks.find(hash, |(known, _)| *known == hash) {
-            return Some(known);
+            return Ok(known);
+        }
+        self.ids.clear();
+        for &value in &self.written {
+            wire::numbers(self.bytes, value, |id| {
+                if self.ids.len() <= MAX_FRAMES {
+                    self.ids.push(id);
+                }
+            })?;
         }
         self.frames.clear();
         for &id in &self.ids {
@@ -199,7 +204,10 @@ impl<'t, 'a> Samples<'t, 'a> {
                 self.frames.push(self.locations.unknown);
             }
         }
-        self.calls_left = self.calls_left.checked_sub(self.frames.len())?;
+        self.calls_left = self
+            .calls_left
+            .checked_sub(self.frames.len())
+            .ok_or_else(|| damaged(self.bytes, sample, TOO_DEEP))?;
         let stack = sink.stack(Stack {
             frames: &self.frames,
             leaf: Leaf::Complete,
@@ -209,7 +217,7 @@ impl<'t, 'a> Samples<'t, 'a> {
             self.stacks
                 .insert_unique(hash, (hash, stack), |(hash, _)| *hash);
         }
-        Some(stack)
+        Ok(stack)
     }
 
     fn label(

@@ -1,5 +1,7 @@
 //! The tables that samples refer to, and what they say is counted.
 
+use std::ops::Range;
+
 use super::numbered::Numbered;
 use super::wire::{Field, Fields, Value, damaged};
 use super::{MAX_LOCATIONS, MAX_STRINGS, TOO_MANY, tag};
@@ -21,6 +23,10 @@ pub(super) struct Tables<'a> {
     sample_types: Vec<(u64, u64)>,
     /// How many locations there are.
     pub(super) locations: usize,
+    /// Where samples lie, and locations and mappings: Go writes those of a kind beside each other, so that what is read
+    /// later need not be looked for everywhere.
+    pub(super) samples_at: Range<usize>,
+    pub(super) places_at: Range<usize>,
     /// Whether samples may say which goroutine they are.
     pub(super) has_ids: bool,
 }
@@ -36,6 +42,14 @@ pub(super) struct Columns {
     pub(super) leaked_only: bool,
 }
 
+/// Makes a range reach over another, which lies behind its start.
+fn widen(range: &mut Range<usize>, other: Range<usize>) {
+    if range.end == 0 {
+        range.start = other.start;
+    }
+    range.end = other.end;
+}
+
 impl<'a> Tables<'a> {
     /// Collects them, in two passes over the bytes.
     ///
@@ -43,11 +57,21 @@ impl<'a> Tables<'a> {
     /// When the profile is damaged, or has more of something than any profile.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let (mut strings, mut functions, mut locations) = (0, 0, 0);
-        for field in Fields::new(bytes, bytes) {
+        let (mut samples_at, mut places_at) = (0..0, 0..0);
+        let mut fields = Fields::new(bytes, bytes);
+        let mut start = 0;
+        while let Some(field) = fields.next() {
+            let at = start..fields.offset();
+            start = at.end;
             match field?.tag {
+                tag::profile::SAMPLE => widen(&mut samples_at, at),
+                tag::profile::MAPPING => widen(&mut places_at, at),
+                tag::profile::LOCATION => {
+                    locations += 1;
+                    widen(&mut places_at, at);
+                }
                 tag::profile::STRING_TABLE => strings += 1,
                 tag::profile::FUNCTION => functions += 1,
-                tag::profile::LOCATION => locations += 1,
                 _ => {}
             }
         }
@@ -59,6 +83,8 @@ impl<'a> Tables<'a> {
             functions: Numbered::with_capacity(functions),
             sample_types: Vec::new(),
             locations,
+            samples_at,
+            places_at,
             has_ids: false,
         };
         for field in Fields::new(bytes, bytes) {

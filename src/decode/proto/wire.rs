@@ -4,6 +4,9 @@
 
 use crate::decode::DecodeError;
 
+/// What is wrong with packed numbers that do not read.
+const MALFORMED_LIST: &str = "a malformed list of numbers";
+
 /// A field of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Field<'a> {
@@ -12,7 +15,7 @@ pub(super) struct Field<'a> {
 }
 
 /// A field's value, as far as the wire tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Value<'a> {
     /// A varint.
     Number(u64),
@@ -35,6 +38,11 @@ impl<'a> Fields<'a> {
             whole,
             rest: message,
         }
+    }
+
+    /// How many bytes have been read.
+    pub(super) fn offset(&self) -> usize {
+        self.whole.len() - self.rest.len()
     }
 
     fn read(&mut self) -> Option<Field<'a>> {
@@ -80,6 +88,17 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+/// Whether a repeated field of numbers, packed or not, is cut short.
+///
+/// # Errors
+/// When a packed one ends in mid-number.
+pub(super) fn ends_with_a_number(whole: &[u8], value: Value<'_>) -> Result<(), DecodeError> {
+    match value {
+        Value::Bytes(packed @ [.., 0x80..=0xff]) => Err(damaged(whole, packed, MALFORMED_LIST)),
+        _ => Ok(()),
+    }
+}
+
 /// Hands out the numbers of a repeated field, packed or not.
 ///
 /// # Errors
@@ -94,10 +113,7 @@ pub(super) fn numbers(
         Value::Bytes(packed) => {
             let mut rest = packed;
             while !rest.is_empty() {
-                take(
-                    varint(&mut rest)
-                        .ok_or_else(|| damaged(whole, packed, "a malformed list of numbers"))?,
-                );
+                take(varint(&mut rest).ok_or_else(|| damaged(whole, packed, MALFORMED_LIST))?);
             }
         }
         Value::Fixed => {}
@@ -108,25 +124,21 @@ pub(super) fn numbers(
 /// The number at the start of `bytes`, which then begin behind it; `None` when it does not end in 10 bytes or
 /// exceeds 64 bits.
 fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let (&first, rest) = bytes.split_first()?;
-    if first < 0x80 {
-        *bytes = rest;
-        return Some(u64::from(first));
-    }
-    let mut value = u64::from(first & 0x7f);
-    for (at, &byte) in rest.iter().take(9).enumerate() {
-        let shift = 7 * (u32::try_from(at).ok()? + 1);
-        let bits = u64::from(byte & 0x7f);
-        if shift == 63 && bits > 1 {
+    let (mut value, mut shift, mut rest) = (0, 0, *bytes);
+    loop {
+        let (&byte, after) = rest.split_first()?;
+        // Of the tenth byte there is room for one bit, and no other may follow.
+        if shift == 63 && byte > 1 {
             return None;
         }
-        value |= bits << shift;
+        value |= u64::from(byte & 0x7f) << shift;
         if byte < 0x80 {
-            *bytes = rest.get(at + 1..)?;
+            *bytes = after;
             return Some(value);
         }
+        shift += 7;
+        rest = after;
     }
-    None
 }
 
 /// An error at `part`, which lies in `whole`.
