@@ -47,7 +47,7 @@ use figures::median;
 use plot::Curve;
 use readers::{Cost, GO, Readers};
 use table::{Row, Table, load};
-use work::{CURVES, Reader, SIZES, Work};
+use work::{CURVES, Encoding, Reader, SIZES, Work};
 
 /// What to measure.
 #[derive(Debug, Parser)]
@@ -101,7 +101,10 @@ fn main() {
     };
     println!("{}", run(&works, options.rounds, &readers, folder.path()));
     if let Some(file) = &options.plot {
-        plot::draw(file, &curves(options.rounds, &readers, folder.path()));
+        plot::draw(
+            file,
+            &curves(&SIZES, options.rounds, &readers, folder.path()),
+        );
     }
 }
 
@@ -166,41 +169,46 @@ fn row(work: &Work, rounds: usize, readers: &Readers, folder: &Path) -> Row {
     }
 }
 
-/// What the plot shows, by the same readers.
-fn curves(rounds: usize, readers: &Readers, folder: &Path) -> Vec<Curve> {
-    let file = folder.join("point");
-    let mut curves: Vec<Curve> = CURVES
+/// What the plot shows, by the same readers, which take turns.
+fn curves(sizes: &[usize], rounds: usize, readers: &Readers, folder: &Path) -> Vec<Curve> {
+    let mut curves: Vec<(Curve, usize)> = CURVES
         .into_iter()
         .filter(|(_, reader, _)| readers.has(*reader))
-        .map(|(encoding, reader, _)| Curve {
-            encoding,
-            reader,
-            points: Vec::new(),
+        .map(|(encoding, reader, most)| {
+            let points = Vec::new();
+            let curve = Curve {
+                encoding,
+                reader,
+                points,
+            };
+            (curve, most)
         })
         .collect();
-    for goroutines in SIZES {
+    for &goroutines in sizes {
         eprintln!("plot, {goroutines} goroutines");
-        let mut written = None;
-        for curve in &mut curves {
-            let of = |(encoding, reader, _): &(_, _, usize)| {
-                (*encoding, *reader) == (curve.encoding, curve.reader)
-            };
-            let (.., most) = CURVES.into_iter().find(of).unwrap();
-            if goroutines > most {
-                continue;
+        let file = |encoding| folder.join(format!("{encoding:?}"));
+        for encoding in [Encoding::Debug2, Encoding::Protobuf] {
+            let body = work::point(encoding, goroutines).body();
+            fs::write(file(encoding), body.bytes).unwrap();
+        }
+        let mut times = vec![Vec::new(); curves.len()];
+        for _ in 0..rounds {
+            for ((curve, most), times) in curves.iter().zip(&mut times) {
+                if goroutines <= *most {
+                    let repeats = work::point(curve.encoding, goroutines).repeats;
+                    let cost = readers.run(curve.reader, &file(curve.encoding), repeats);
+                    times.push(cost.cpu);
+                }
             }
-            let work = work::point(curve.encoding, goroutines);
-            if written != Some(curve.encoding) {
-                fs::write(&file, work.body().bytes).unwrap();
-                written = Some(curve.encoding);
+        }
+        for ((curve, _), times) in curves.iter_mut().zip(times) {
+            if !times.is_empty() {
+                let time = median(times.into_iter());
+                curve.points.push((goroutines, time.as_secs_f64() * 1e3));
             }
-            let times =
-                (0..rounds.div_ceil(2)).map(|_| readers.run(curve.reader, &file, work.repeats).cpu);
-            let time = median(times);
-            curve.points.push((goroutines, time.as_secs_f64() * 1e3));
         }
     }
-    curves
+    curves.into_iter().map(|(curve, _)| curve).collect()
 }
 
 /// The table comes about, whole, the plot too, and all readers agree. No time is judged.
@@ -234,12 +242,11 @@ fn check() {
     let pprof = table.rows.iter().filter_map(|row| row.ratio(Reader::Pprof));
     assert_eq!(pprof.count(), 5, "{text}");
     let drawn = folder.path().join("plot.svg");
-    let points = vec![(100, 0.1), (1_000, 2.0)];
-    let curves = CURVES.map(|(encoding, reader, _)| Curve {
-        encoding,
-        reader,
-        points: points.clone(),
-    });
+    let curves = curves(&SIZES[..2], 1, &readers, folder.path());
+    assert!(
+        curves.iter().all(|curve| curve.points.len() == 2),
+        "{curves:?}"
+    );
     plot::draw(&drawn, &curves);
     let drawn = fs::read_to_string(drawn).unwrap();
     assert!(

@@ -254,7 +254,7 @@ pub(crate) fn point(encoding: Encoding, goroutines: usize) -> Work {
             ..shape
         },
         peers: &[],
-        repeats: u32::try_from((20_000 / goroutines).max(1)).unwrap(),
+        repeats: u32::try_from((10_000 / goroutines).max(1)).unwrap(),
         goals: Goals::default(),
     }
 }
