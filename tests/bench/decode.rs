@@ -14,7 +14,7 @@ mod dumps;
 use std::io::Read as _;
 
 use divan::counter::BytesCount;
-use dumps::{DEEP, MANY, SHALLOW, Shape};
+use dumps::{DEEP, DISTINCT, FEW, MANY, ORDINARY, PATHS, SHALLOW, Shape};
 use goroutine_exporter::classify::Rules;
 use goroutine_exporter::decode::logs::{Choice, Reader};
 use goroutine_exporter::decode::{self, Decoder, Limits};
@@ -61,25 +61,21 @@ fn debug2(bencher: divan::Bencher<'_, '_>, (_, shape): (&str, Shape)) {
 /// As `inspect` reads files: plain, in Docker's JSON, and behind a prefix.
 #[divan::bench(args = ["plain", "docker", "prefix"], sample_count = 10)]
 fn logs(bencher: divan::Bencher<'_, '_>, wrapper: &str) {
-    let plain = String::from_utf8(dumps::debug2(DEEP)).unwrap();
-    let body: String = match wrapper {
+    let plain = dumps::debug2(DEEP);
+    let body: Vec<u8> = match wrapper {
         "plain" => plain,
-        "docker" => plain
-            .lines()
-            .map(|line| {
-                let line = line.replace('\t', "\\t");
-                format!("{{\"log\":\"{line}\\n\",\"stream\":\"stderr\",\"time\":\"2026-11-25T01:02:03.123456789Z\"}}\n")
-            })
-            .collect(),
-        _ => plain
+        "docker" => dumps::docker(&plain),
+        _ => String::from_utf8(plain)
+            .unwrap()
             .lines()
             .map(|line| format!("[pod/web-7d9f8-x2x1z/app] {line}\n"))
-            .collect(),
+            .collect::<String>()
+            .into_bytes(),
     };
     let rules = Rules::default();
     bencher.counter(BytesCount::new(body.len())).bench(|| {
         let mut reader = Reader::new(&LIMITS, Choice::Best, || Collector::new(&rules));
-        for piece in divan::black_box(body.as_bytes()).chunks(PIECE_BYTES) {
+        for piece in divan::black_box(&body[..]).chunks(PIECE_BYTES) {
             reader.push(piece).unwrap();
         }
         let outcome = reader.finish().unwrap();
@@ -94,13 +90,7 @@ fn logs(bencher: divan::Bencher<'_, '_>, wrapper: &str) {
 
 #[divan::bench(sample_count = 5)]
 fn debug1_all_distinct(bencher: divan::Bencher<'_, '_>) {
-    let shape = Shape {
-        goroutines: 100_000,
-        depth: 12,
-        stacks: 100_000,
-        labels: true,
-    };
-    let body = dumps::debug1(shape);
+    let body = dumps::debug1(DISTINCT);
     bencher.counter(BytesCount::new(body.len())).bench(|| {
         let tally = stream(divan::black_box(&body));
         assert_eq!(tally.total, 100_000);
@@ -108,30 +98,6 @@ fn debug1_all_distinct(bencher: divan::Bencher<'_, '_>) {
     });
 }
 
-const DISTINCT: Shape = Shape {
-    goroutines: 100_000,
-    depth: 12,
-    stacks: 100_000,
-    labels: true,
-};
-const PATHS: Shape = Shape {
-    goroutines: 100_000,
-    depth: 12,
-    stacks: 200,
-    labels: true,
-};
-const FEW: Shape = Shape {
-    goroutines: 2_000,
-    depth: 20,
-    stacks: 2_000,
-    labels: false,
-};
-const ORDINARY: Shape = Shape {
-    goroutines: 50,
-    depth: 12,
-    stacks: 50,
-    labels: false,
-};
 const PROTOBUFS: [(&str, Shape); 4] = [
     ("100k_distinct", DISTINCT),
     ("100k_over_200", PATHS),

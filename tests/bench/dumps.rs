@@ -21,21 +21,21 @@ pub(crate) struct Shape {
     pub labels: bool,
 }
 
-/// 59 MB: deep stacks, as of an RPC service.
+/// 100 MB: deep stacks, as of an RPC service.
 pub(crate) const DEEP: Shape = Shape {
     goroutines: 15_000,
     depth: 36,
     stacks: 2_000,
     labels: false,
 };
-/// 41 MB: many goroutines of middling depth.
+/// 37 MB: many goroutines of little depth.
 pub(crate) const MANY: Shape = Shape {
     goroutines: 40_000,
-    depth: 10,
+    depth: 5,
     stacks: 300,
     labels: false,
 };
-/// 61 MB: shallow stacks with labels in every header.
+/// 97 MB: shallow stacks with labels in every header.
 pub(crate) const SHALLOW: Shape = Shape {
     goroutines: 150_000,
     depth: 3,
@@ -43,8 +43,35 @@ pub(crate) const SHALLOW: Shape = Shape {
     labels: true,
 };
 
+/// Each goroutine at a stack of its own, with a label of its own: 209 MB as debug=1, 6 MB as a protobuf.
+pub(crate) const DISTINCT: Shape = Shape {
+    goroutines: 100_000,
+    depth: 12,
+    stacks: 100_000,
+    labels: true,
+};
+/// As many labels, over few stacks.
+pub(crate) const PATHS: Shape = Shape {
+    stacks: 200,
+    ..DISTINCT
+};
+/// A large service.
+pub(crate) const FEW: Shape = Shape {
+    goroutines: 2_000,
+    depth: 20,
+    stacks: 2_000,
+    labels: false,
+};
+/// A small one.
+pub(crate) const ORDINARY: Shape = Shape {
+    goroutines: 50,
+    depth: 12,
+    stacks: 50,
+    labels: false,
+};
+
 /// The function at a place of a stack: plumbing at the leaf, then a few of the application among dependencies.
-fn function(stack: usize, place: usize) -> (String, String, usize) {
+pub(crate) fn function(stack: usize, place: usize) -> (String, String, usize) {
     let line = 17 + (stack * 7 + place * 13) % 900;
     match place {
         0 => (
@@ -228,6 +255,19 @@ pub(crate) fn protobuf(shape: Shape) -> Vec<u8> {
     }
     profile.string_table = strings;
     profile.encode_to_vec()
+}
+
+/// A text as Docker keeps it: each line in JSON.
+#[must_use]
+pub(crate) fn docker(text: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(text)
+        .lines()
+        .map(|line| {
+            let line = line.replace('\t', "\\t").replace('"', "\\\"");
+            format!("{{\"log\":\"{line}\\n\",\"stream\":\"stderr\",\"time\":\"2026-11-25T01:02:03.123456789Z\"}}\n")
+        })
+        .collect::<String>()
+        .into_bytes()
 }
 
 /// The same as Go sends it.

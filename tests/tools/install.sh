@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), Python 3,
-# Chromium (with its driver), tmux, groff, OpenSSL, iproute2, systemd's tools, cargo-deny and four Go toolchains. Safe to
-# run again and again: what is there already is only named.
+# Chromium (with its driver), tmux, groff, OpenSSL, iproute2, systemd's tools, valgrind, cargo-deny and four Go toolchains.
+# Safe to run again and again: what is there already is only named.
 #
 #   tests/tools/install.sh
 #
@@ -82,6 +82,7 @@ have groff || wanted="$wanted groff-base"
 have systemd-socket-activate && have systemd-analyze || [ "$(uname -s)" != Linux ] || wanted="$wanted systemd"
 have ip || [ "$(uname -s)" != Linux ] || wanted="$wanted iproute2"
 have openssl || wanted="$wanted openssl"
+have valgrind || wanted="$wanted valgrind"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ "$(uname -s)" != Linux ] || wanted="$wanted ca-certificates"
 wheels_wanted=''
 for version in $go_versions; do
@@ -139,6 +140,11 @@ for program in systemd-socket-activate systemd-analyze; do
     fi
 done
 if have openssl; then part openssl "$(openssl version | cut -d' ' -f2)"; else lacking openssl "$why_no_package"; fi
+if have valgrind; then
+    part valgrind "$(valgrind --version | sed 's/^valgrind-//')" "$(command -v valgrind)"
+else
+    lacking valgrind "$why_no_package"
+fi
 if have groff; then part groff "$(groff --version | sed -n '1s/.* //p')"; else lacking groff "$why_no_package"; fi
 if have ip; then
     part iproute2 "$(ip -V | sed -n 's/.*iproute2-\([^,]*\).*/\1/p')" "$(command -v ip)"

@@ -1,0 +1,62 @@
+//! Ours, measured as the peers are: in a process of its own that reads one file and says what that cost.
+
+use std::fs;
+use std::hint::black_box;
+use std::time::Duration;
+
+use goroutine_exporter::classify::Rules;
+use goroutine_exporter::decode::{Decoder, Limits};
+use goroutine_exporter::tally::{Collector, Tally};
+
+const LIMITS: Limits = Limits {
+    inflated_bytes: 256 << 20,
+};
+/// As a socket delivers.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Decodes, classifies and counts, as a probe does.
+pub(crate) fn read(body: &[u8]) -> Tally {
+    let mut collector = Collector::new(&Rules::default());
+    let mut decoder = Decoder::new(&LIMITS);
+    for piece in body.chunks(PIECE_BYTES) {
+        decoder.push(piece, &mut collector).unwrap();
+    }
+    let summary = decoder.finish(&mut collector).unwrap();
+    assert_eq!(summary.damage, 0);
+    collector.finish(summary)
+}
+
+/// Reads the file so often, and prints what `readers/measure` prints.
+pub(crate) fn measure(file: &str, repeats: &str) {
+    let body = fs::read(file).unwrap();
+    let repeats: u32 = repeats.parse().unwrap();
+    // The most that was resident is forgotten: proc_pid_clear_refs(5).
+    fs::write("/proc/self/clear_refs", "5").unwrap();
+    let before = resident("VmRSS:");
+    let start = cpu();
+    let mut counts = (0, 0);
+    for _ in 0..repeats {
+        let tally = read(black_box(&body));
+        counts = (tally.total, tally.groups.len());
+    }
+    let spent = cpu().saturating_sub(start) / repeats;
+    let peak = resident("VmHWM:").saturating_sub(before);
+    let (goroutines, groups) = counts;
+    println!(
+        "cpu_ns {}\npeak_bytes {peak}\ngoroutines {goroutines}\ngroups {groups}",
+        spent.as_nanos()
+    );
+}
+
+fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap()
+}
+
+/// A figure of `/proc/self/status`, in bytes.
+fn resident(key: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    let kib = line.unwrap().trim().trim_end_matches(" kB");
+    kib.parse::<u64>().unwrap() << 10
+}
