@@ -31,8 +31,6 @@ KINDS = [
     "rbac.authorization.k8s.io/v1 ClusterRole",
     "rbac.authorization.k8s.io/v1 ClusterRoleBinding",
     "v1 ConfigMap",
-    "v1 Namespace",
-    "v1 Secret",
     "v1 Service",
     "v1 ServiceAccount",
 ]
