@@ -117,6 +117,29 @@ fn limits_admit_the_most_a_probe_yields() {
         "{samples} of {bound}:\n{body}"
     );
     assert!(sizes["label_value_length_limit"] > 150, "{sizes:?}");
+    let table = std::fs::read_to_string(repository("examples/prometheus/README.md")).unwrap();
+    for (row, size) in [
+        ("| `sample_limit` | 500 | {} series", bound),
+        (
+            "| `label_limit` | 40 | {} labels",
+            sizes["label_limit"] - OF_THE_SCRAPE as u64,
+        ),
+        (
+            "| `label_name_length_limit` | 128 | {} bytes",
+            sizes["label_name_length_limit"],
+        ),
+        (
+            "| `label_value_length_limit` | 512 | {} bytes",
+            sizes["label_value_length_limit"],
+        ),
+        (
+            "| `body_size_limit` | 2MB | less than {} kB",
+            sizes["body_size_limit"].div_ceil(100_000) * 100,
+        ),
+    ] {
+        let row = row.replace("{}", &size.to_string());
+        assert!(table.contains(&row), "no {row:?}");
+    }
     for recipe in recipes() {
         for (limit, size) in &sizes {
             let least = if *limit == "sample_limit" {

@@ -27,7 +27,7 @@ fn kustomizations() -> Vec<PathBuf> {
 }
 
 /// What kubectl makes of a kustomization; nothing where there is no kubectl.
-fn rendered(folder: &PathBuf) -> Option<Vec<Value>> {
+pub(super) fn rendered(folder: &PathBuf) -> Option<Vec<Value>> {
     let cache = std::env::var_os("GOROUTINE_EXPORTER_CACHE")
         .map_or_else(|| repository(".cache"), PathBuf::from);
     let installed = cache.join("bin/kubectl");

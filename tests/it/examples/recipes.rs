@@ -94,7 +94,7 @@ fn of_scrape_config(object: &Value) -> Value {
 
 /// What the operator makes of a `PodMonitor` or `ServiceMonitor`: rules of its own, then those of the endpoint. Source:
 /// `generatePodMonitorConfig` and `generateServiceMonitorConfig` in `pkg/prometheus/promcfg.go` of v0.93.0.
-fn of_monitor(object: &Value) -> Value {
+pub(super) fn of_monitor(object: &Value) -> Value {
     let spec = &object["spec"];
     let pods = object["kind"] == "PodMonitor";
     let endpoint = &spec[if pods {

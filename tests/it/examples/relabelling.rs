@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::recipes::{Recipe, recipes, with_targets};
-use super::{each, text};
-use crate::programs::until;
+use super::manifests::rendered;
+use super::recipes::{Recipe, of_monitor, recipes, with_targets};
+use super::{each, text, yaml};
+use crate::programs::{repository, until};
 use crate::prometheus::{Prometheus, have};
 
 /// A target as Prometheus would scrape it.
@@ -163,6 +164,51 @@ fn pods_become_targets_of_probes() {
             });
         assert_eq!(found, expected, "{file}");
     }
+}
+
+/// Behind the proxy a target says https, and its module has the token.
+#[test]
+fn pods_behind_the_proxy_are_asked_over_tls() {
+    let folder = repository("examples/kubernetes/overlays/kube-rbac-proxy");
+    let Some(objects) = rendered(&folder) else {
+        return;
+    };
+    let is = |object: &&Value| object["kind"] == "PodMonitor";
+    let monitor = of_monitor(objects.iter().find(is).unwrap());
+    // What the pods of the overlay say of themselves.
+    let secured = objects.iter().find_map(|object| {
+        let template = &object["spec"]["template"]["metadata"]["annotations"];
+        template["goroutine-exporter/scheme"]
+            .is_string()
+            .then_some(template)
+    });
+    let said = |key: &str| text(&secured.unwrap()[format!("goroutine-exporter/{key}")]).to_owned();
+    let (scheme, module) = (said("scheme"), said("module"));
+    let annotations = [
+        ("pod_annotation_goroutine_exporter_scheme", scheme.as_str()),
+        ("pod_annotation_goroutine_exporter_module", module.as_str()),
+    ];
+    let pods = json!([
+        pod("a", "10.0.0.7", &[]),
+        pod("b", "10.0.0.8", &annotations)
+    ]);
+    let Some(found) = asked(&[("proxy".to_owned(), with_targets(&monitor, &pods))]) else {
+        return;
+    };
+    let mut found: Vec<_> = found["proxy"]
+        .iter()
+        .map(|one| (one.target.as_str(), one.module.as_str()))
+        .collect();
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        [
+            ("10.0.0.7:6060", "default"),
+            ("https://10.0.0.8:6060", "secured")
+        ]
+    );
+    let config = yaml(&folder.join("exporter.yml"));
+    assert!(config["modules"][module]["http"]["authorization"].is_object());
 }
 
 #[test]
