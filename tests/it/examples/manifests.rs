@@ -182,6 +182,77 @@ fn ports_exist(objects: &[Value]) {
     }
 }
 
+/// What monitors select is there, where the kustomization has such objects, and so is the exporter that they ask.
+fn monitors_fit(objects: &[Value]) {
+    let of = |kind: &'static str| objects.iter().filter(move |object| object["kind"] == kind);
+    let (services, pods): (Vec<_>, Vec<_>) = (
+        of("Service").collect(),
+        objects.iter().filter_map(pod).collect(),
+    );
+    for monitor in of("PodMonitor").chain(of("ServiceMonitor")) {
+        let what = &monitor["metadata"]["name"];
+        let spec = &monitor["spec"];
+        let selector = &spec["selector"]["matchLabels"];
+        let endpoints: Vec<_> = each(&spec["podMetricsEndpoints"])
+            .chain(each(&spec["endpoints"]))
+            .collect();
+        // Those that select everything look for pods of others.
+        if monitor["kind"] == "ServiceMonitor" && !services.is_empty() {
+            let service = services
+                .iter()
+                .find(|one| among(selector, &one["metadata"]["labels"]));
+            let service = service.unwrap_or_else(|| panic!("{what} selects no Service"));
+            let mut ports = each(&service["spec"]["ports"]);
+            assert!(
+                ports.any(|port| port["name"] == endpoints[0]["port"]),
+                "{what}"
+            );
+        } else if selector.is_object() && !pods.is_empty() {
+            let pod = pods
+                .iter()
+                .find(|one| among(selector, &one["metadata"]["labels"]));
+            let pod = pod.unwrap_or_else(|| panic!("{what} selects no pod"));
+            let mut ports = containers(pod)
+                .into_iter()
+                .flat_map(|one| each(&one["ports"]));
+            assert!(
+                ports.any(|port| port["name"] == endpoints[0]["port"]),
+                "{what}"
+            );
+        }
+        for rule in endpoints.iter().flat_map(|one| each(&one["relabelings"])) {
+            let Some(asked) = rule["replacement"]
+                .as_str()
+                .filter(|_| rule["targetLabel"] == "__address__")
+            else {
+                continue;
+            };
+            let Some(service) = services.first() else {
+                continue;
+            };
+            let (name, namespace) = (
+                text(&service["metadata"]["name"]),
+                text(&service["metadata"]["namespace"]),
+            );
+            let port = &service["spec"]["ports"][0]["port"];
+            let host = format!("{name}.{namespace}.svc:{port}");
+            match of("StatefulSet").next() {
+                None => assert_eq!(asked, host, "{what}"),
+                Some(set) => {
+                    assert_eq!(
+                        asked,
+                        format!("{}-$1.{host}", text(&set["metadata"]["name"])),
+                        "{what}"
+                    );
+                    let mut rules = endpoints.iter().flat_map(|one| each(&one["relabelings"]));
+                    let hash = rules.find(|rule| rule["action"] == "HashMod").unwrap();
+                    assert_eq!(hash["modulus"], set["spec"]["replicas"], "{what}");
+                }
+            }
+        }
+    }
+}
+
 /// The exporter runs with no more rights than the strictest of Kubernetes' own standards for pods leaves.
 fn is_restricted(pod: &Value, container: &Value) {
     let own = &container["securityContext"];
@@ -267,6 +338,7 @@ fn kustomizations_render_to_good_objects() {
             refers_well(&objects, object);
         }
         ports_exist(&objects);
+        monitors_fit(&objects);
         for (pod, container) in exporters(&objects) {
             is_restricted(pod, container);
             flags_are_good(container);
