@@ -33,6 +33,7 @@ mod detail;
 mod diff;
 mod docs;
 mod evidence;
+mod examples;
 mod fuzzed;
 mod gate;
 mod go;

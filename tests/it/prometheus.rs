@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::go::{GoProgram, NEW};
-use crate::http::{Metrics, ask, get, try_ask};
+use crate::http::{Answer, Metrics, ask, get, try_ask};
 use crate::programs::{Exporter, Program, repository, skip, until};
 use crate::servers::{Server, nobody};
 
@@ -80,6 +80,11 @@ impl Prometheus {
             (answer.status == 200).then_some(Some(()))
         })?;
         Some((program, address))
+    }
+
+    /// Asks it for a path.
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        get(self.address, path)
     }
 
     /// The series an expression comes to.

