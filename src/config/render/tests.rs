@@ -294,6 +294,8 @@ proptest! {
                 module: Some(name),
                 labels: Some(UniqueMap(vec![(label.0, value)])),
             }]),
+            file_sd_configs: None,
+            dns_sd_configs: None,
             allow: flags.0.then(Vec::new),
             probes: Some(RawProbes {
                 per_target: Some(probes.0),
