@@ -357,6 +357,7 @@ impl Module {
             name: self.name.as_str(),
             allow: self.allow.as_deref(),
             targets,
+            found: &[],
             credentials: self.fetch.sends_credentials(),
             over_http: self.fetch.credentials_over_http,
         }

@@ -141,7 +141,10 @@ impl Known {
         let targets: Vec<Option<Found>> = taken
             .map(|record| {
                 let (at, word) = match record {
-                    Record::Service { target, port } => (format!("{target}:{port}"), Word::Nobody),
+                    Record::Service { target, port } if is_host(&target) => {
+                        (format!("{target}:{port}"), Word::Nobody)
+                    }
+                    Record::Service { .. } => return None,
                     Record::Address(address) => {
                         let at = SocketAddr::new(address, spec.port).to_string();
                         (at, Word::Behind(bare.clone()))
@@ -163,6 +166,12 @@ impl Known {
         self.invalid = targets.iter().filter(|found| found.is_none()).count();
         self.targets = targets.into_iter().flatten().collect();
     }
+}
+
+/// Whether a name can be a host. A record can hold any bytes, and some of them would begin another part of a URL.
+fn is_host(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    name.bytes().all(allowed)
 }
 
 #[cfg(test)]

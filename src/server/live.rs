@@ -11,7 +11,7 @@ use super::state::{ServeOptions, StartError};
 use crate::config::{Config, MAX_TARGETS, ModuleName, StaticTarget};
 use crate::discovery::{Found, Mechanism, Word};
 use crate::fetch::Fetcher;
-use crate::policy::{Defaults, Policy, Refusal};
+use crate::policy::{Defaults, ModuleRules, Policy, Refusal};
 use crate::probe::Gate;
 use crate::snapshots::Store;
 use crate::target::{Endpoint, Target};
@@ -30,8 +30,8 @@ pub(super) struct Live {
     pub(super) known: BTreeMap<Mechanism, usize>,
     /// Those found that are not among them.
     pub(super) dropped: BTreeMap<(Mechanism, Dropped), usize>,
-    /// Those that may be probed because they are known, each by its module.
-    vouched: BTreeSet<(ModuleName, Target)>,
+    /// Those that may be probed because they are known.
+    vouched: Vouched,
     /// Where requests of each module may go; of no module, nowhere.
     policies: BTreeMap<ModuleName, Policy>,
     nowhere: Policy,
@@ -80,7 +80,7 @@ impl Live {
         let chosen = Chosen::of(&config, options, &found);
         // Whatever an open connection leads to was permitted under fewer rules, and is under more.
         let grown = before.is_some_and(|live| {
-            Arc::ptr_eq(&live.config, &config) && live.vouched.is_subset(&chosen.vouched)
+            Arc::ptr_eq(&live.config, &config) && live.vouched.is_within(&chosen.vouched)
         });
         let mut fetchers = BTreeMap::new();
         for (name, module) in config.modules() {
@@ -141,13 +141,22 @@ impl Live {
     }
 }
 
+/// What may be probed because it is known, each by its module.
+#[derive(Clone, Debug, Default)]
+struct Vouched {
+    /// On the operator's word.
+    written: BTreeSet<(ModuleName, Target)>,
+    /// Addresses, since the rules permit their names.
+    found: BTreeSet<(ModuleName, Target)>,
+}
+
 /// The targets there are, and the rules that hold with them.
 #[derive(Debug, Default)]
 struct Chosen {
     targets: Vec<StaticTarget>,
     known: BTreeMap<Mechanism, usize>,
     dropped: BTreeMap<(Mechanism, Dropped), usize>,
-    vouched: BTreeSet<(ModuleName, Target)>,
+    vouched: Vouched,
     policies: BTreeMap<ModuleName, Policy>,
     seen: HashSet<Target>,
 }
@@ -158,7 +167,7 @@ impl Chosen {
     fn of(config: &Config, options: &ServeOptions, found: &[Found]) -> Self {
         let mut chosen = Self::default();
         for target in config.targets() {
-            chosen.vouch(target);
+            chosen.vouched.written.insert(by_module(target));
             chosen.take(Mechanism::Static, target);
         }
         let (operators, others): (Vec<_>, Vec<_>) =
@@ -173,25 +182,23 @@ impl Chosen {
             let refused =
                 module.is_none_or(|module| module.rules_for(own).refuses(&target.target).is_some());
             if chosen.has_place(*mechanism, target, refused) {
-                chosen.vouch(target);
+                chosen.vouched.written.insert(by_module(target));
                 chosen.take(*mechanism, target);
             }
         }
         chosen.policies = policies(config, options, &chosen.vouched);
-        let mut more = false;
         for found in others {
             let policy = chosen.policies.get(&found.target.module);
             let refused = policy.is_none_or(|policy| judge(policy, found).is_err());
             if chosen.has_place(found.mechanism, &found.target, refused) {
                 // Without its name nothing that the rules say of the name would hold for it.
                 if matches!(found.word, Word::Behind(_)) {
-                    more = true;
-                    chosen.vouch(&found.target);
+                    chosen.vouched.found.insert(by_module(&found.target));
                 }
                 chosen.take(found.mechanism, &found.target);
             }
         }
-        if more {
+        if !chosen.vouched.found.is_empty() {
             chosen.policies = policies(config, options, &chosen.vouched);
         }
         chosen
@@ -211,11 +218,6 @@ impl Chosen {
         false
     }
 
-    fn vouch(&mut self, target: &StaticTarget) {
-        self.vouched
-            .insert((target.module.clone(), target.target.clone()));
-    }
-
     fn take(&mut self, mechanism: Mechanism, target: &StaticTarget) {
         self.seen.insert(target.target.clone());
         self.targets.push(target.clone());
@@ -223,28 +225,48 @@ impl Chosen {
     }
 }
 
+impl Vouched {
+    fn is_within(&self, other: &Self) -> bool {
+        self.written.is_subset(&other.written) && self.found.is_subset(&other.found)
+    }
+}
+
+fn by_module(known: &StaticTarget) -> (ModuleName, Target) {
+    (known.module.clone(), known.target.clone())
+}
+
 /// The rules of each module, with these targets permitted because they are known.
 fn policies(
     config: &Config,
     options: &ServeOptions,
-    vouched: &BTreeSet<(ModuleName, Target)>,
+    vouched: &Vouched,
 ) -> BTreeMap<ModuleName, Policy> {
-    let targets: Vec<Target> = vouched.iter().map(|(_, target)| target.clone()).collect();
-    let mut own: BTreeMap<&ModuleName, Vec<Target>> = BTreeMap::new();
-    for (module, target) in vouched {
-        own.entry(module).or_default().push(target.clone());
-    }
+    let all = vouched.written.iter().chain(&vouched.found);
+    let all: Vec<Target> = all.map(|(_, target)| target.clone()).collect();
     let defaults = Defaults {
-        targets: &targets,
+        targets: &all,
         listens_on_loopback: options.listens_on_loopback && config.allow().is_none(),
         any_target: options.allow_any_target && config.allow().is_none(),
     };
     let policy = Policy::new(config.allow().unwrap_or_default().to_vec(), &defaults);
+    let own = |among: &BTreeSet<(ModuleName, Target)>| {
+        let mut own: BTreeMap<ModuleName, Vec<Target>> = BTreeMap::new();
+        for (module, target) in among {
+            own.entry(module.clone()).or_default().push(target.clone());
+        }
+        own
+    };
+    let (mut written, mut found) = (own(&vouched.written), own(&vouched.found));
     let modules = config.modules().iter();
     modules
         .map(|(name, module)| {
-            let own = own.get(name).map_or(&[][..], Vec::as_slice);
-            (name.clone(), policy.for_module(&module.rules_for(own)))
+            let written = written.remove(name).unwrap_or_default();
+            let found = found.remove(name).unwrap_or_default();
+            let rules = ModuleRules {
+                found: &found,
+                ..module.rules_for(&written)
+            };
+            (name.clone(), policy.for_module(&rules))
         })
         .collect()
 }

@@ -31,6 +31,7 @@ mod dashboards;
 mod dashboards_live;
 mod detail;
 mod diff;
+mod discovery;
 mod docs;
 mod evidence;
 mod fuzzed;

@@ -40,6 +40,8 @@ modules:
       detail_body_bytes: 64MiB
       inflated_bytes: 128MiB
 targets: []
+file_sd_configs: []
+dns_sd_configs: []
 probes:
   per_target: 1
   total: 64

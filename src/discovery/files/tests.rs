@@ -116,7 +116,7 @@ fn a_file_that_cannot_be_used_leaves_what_it_said_before() {
     assert!(!look.all_good && !look.changed);
     let problem = &look.failures[0].problem;
     assert!(
-        problem.contains("a.yml:1:24: [0].targets[2]: the target has no port"),
+        problem.contains("a.yml:1:23: [0].targets[2]: the target has no port"),
         "{problem}"
     );
     // It is told once, and again with each attempt.

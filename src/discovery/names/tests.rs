@@ -69,6 +69,9 @@ fn records_become_targets() {
         service("h5.example/../x", 1),
         service("h 6", 1),
         service("unix://h7", 1),
+        service("h8.example:1/x?", 1),
+        service("h9.example:80#", 1),
+        service("", 1),
     ];
     assert_eq!(discovery.answered(&question, Ok(answer.clone())), None);
     let expected = [
@@ -82,7 +85,7 @@ fn records_become_targets() {
         .collect();
     assert_eq!(shown(&discovery), expected);
     assert_eq!(discovery.found()[0].target.labels["k"], "v");
-    assert_eq!(discovery.invalid(), 5);
+    assert_eq!(discovery.invalid(), 8);
     // In another order they are the same.
     let before = discovery.found();
     discovery.answered(&question, Ok(answer.into_iter().rev().collect()));

@@ -83,7 +83,7 @@ fn a_file_is_taken_whole_or_not_at_all() {
     check(
         "a.yml",
         "- {targets: [a:1], labels: {__param_module: x}}",
-        "a.yml:1:45: [0].labels.__param_module: there is no module \"x\"",
+        "a.yml:1:45: [0].labels.__param_module: there is no module \"x\"\ndid you mean m?",
     );
     check(
         "a.yml",
@@ -97,8 +97,8 @@ fn a_file_is_taken_whole_or_not_at_all() {
     );
     check(
         "a.yml",
-        "- {targets: [a:1], labels: {port: 1}}",
-        "a.yml:1:35: [0].labels.port: expected text, found a whole number",
+        "- {targets: [a:1], labels: {port: [1]}}",
+        "a.yml:1:35: [0].labels.port: expected text, found a list",
     );
     check(
         "a.yml",
@@ -173,7 +173,7 @@ fn a_file_is_bounded() {
         assert!(
             matches!(
                 fault(name, &deep),
-                Fault::TooDeep { .. } | Fault::NotJson { .. }
+                Fault::TooDeep { .. } | Fault::WrongKind { .. }
             ),
             "{name}"
         );
