@@ -44,6 +44,7 @@ mod layering;
 mod lifecycle;
 mod namespace;
 mod odd;
+mod packaging;
 mod pages;
 mod pasted;
 mod population;
