@@ -169,17 +169,14 @@ fn the_stack_is_what_compose_reads() {
     let folder = repository(COMPOSE).parent().unwrap().to_owned();
     let mut mounts = 0;
     for (name, service) in services {
-        match service["image"].as_str() {
-            Some(image) => {
-                assert!(is_pinned(image), "{image}");
-                assert!(service["healthcheck"]["test"].is_array(), "{name}");
-            }
-            None => {
-                let context = folder.join(service["build"]["context"].as_str().unwrap());
-                let dockerfile = context.join(service["build"]["dockerfile"].as_str().unwrap());
-                assert!(dockerfile.is_file(), "{}", dockerfile.display());
-                assert_eq!(service["read_only"], true, "{name}");
-            }
+        if let Some(image) = service["image"].as_str() {
+            assert!(is_pinned(image), "{image}");
+            assert!(service["healthcheck"]["test"].is_array(), "{name}");
+        } else {
+            let context = folder.join(service["build"]["context"].as_str().unwrap());
+            let dockerfile = context.join(service["build"]["dockerfile"].as_str().unwrap());
+            assert!(dockerfile.is_file(), "{}", dockerfile.display());
+            assert_eq!(service["read_only"], true, "{name}");
         }
         for mount in service["volumes"].as_array().into_iter().flatten() {
             let mount: Vec<&str> = mount.as_str().unwrap().split(':').collect();

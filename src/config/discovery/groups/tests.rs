@@ -133,7 +133,7 @@ fn a_file_is_taken_whole_or_not_at_all() {
     check(
         "a.json",
         "[{\"tagets\": []}]",
-        "a.json:1:11: [0].tagets: unknown key\ndid you mean targets?",
+        "a.json:1:10: [0].tagets: unknown key\ndid you mean targets?",
     );
     check(
         "a.json",
