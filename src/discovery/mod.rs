@@ -101,6 +101,8 @@ pub struct Look {
 pub struct Discovery {
     files: Files,
     names: Names,
+    /// Whether other targets may be known than when that was last asked.
+    changed: bool,
 }
 
 impl Mechanism {
@@ -153,7 +155,9 @@ impl Discovery {
     /// Looks at the files, and reads those that have changed, or were not read for as long as they may. Blocks. Cost: a
     /// call of the system for each file.
     pub fn look_at_files(&mut self, config: &Config, now: Instant) -> Look {
-        self.files.look(config, now)
+        let look = self.files.look(config, now);
+        self.changed |= look.changed;
+        look
     }
 
     /// What name servers are to be asked now.
@@ -168,13 +172,20 @@ impl Discovery {
         question: &Question,
         answer: Result<Vec<Record>, LookupError>,
     ) -> Option<Failure> {
-        self.names.answered(question, answer)
+        let (failure, changed) = self.names.answered(question, answer);
+        self.changed |= changed;
+        failure
     }
 
     /// Whether every name was answered when it was last asked for; not before all were.
     #[must_use]
     pub fn all_answered(&self) -> bool {
         self.names.all_good()
+    }
+
+    /// Whether other targets may be known than when this was last asked.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     /// Everything that is known, in the order of the configuration.

@@ -85,28 +85,34 @@ impl Names {
         due
     }
 
+    /// What failed, and whether other targets are known than before.
     pub(super) fn answered(
         &mut self,
         question: &Question,
         answer: Result<Vec<Record>, LookupError>,
-    ) -> Option<Failure> {
+    ) -> (Option<Failure>, bool) {
         // Another configuration may be in force by now, which did not ask.
         let source = self
             .sources
             .iter_mut()
-            .find(|source| source.spec == question.spec)?;
-        let known = source.names.get_mut(&question.name)?;
+            .find(|source| source.spec == question.spec);
+        let Some(source) = source else {
+            return (None, false);
+        };
+        let Some(known) = source.names.get_mut(&question.name) else {
+            return (None, false);
+        };
         known.good = Some(answer.is_ok());
         match answer {
-            Ok(records) => {
-                known.take(&source.spec, &question.name, records);
-                None
+            Ok(records) => (None, known.take(&source.spec, &question.name, records)),
+            Err(error) => {
+                let failure = Failure {
+                    mechanism: Mechanism::Dns,
+                    reason: error.reason(),
+                    problem: format!("{} {}: {error}", source.spec.record.as_str(), question.name),
+                };
+                (Some(failure), false)
             }
-            Err(error) => Some(Failure {
-                mechanism: Mechanism::Dns,
-                reason: error.reason(),
-                problem: format!("{} {}: {error}", source.spec.record.as_str(), question.name),
-            }),
         }
     }
 
@@ -132,8 +138,9 @@ impl Names {
 }
 
 impl Known {
-    /// Records come in any order, and each time in another: sorted, the same ones are the same targets.
-    fn take(&mut self, spec: &DnsSd, name: &str, records: Vec<Record>) {
+    /// Whether these are other targets than before. Records come in any order, and each time in another: sorted, the same
+    /// ones are the same targets.
+    fn take(&mut self, spec: &DnsSd, name: &str, records: Vec<Record>) -> bool {
         let records: BTreeSet<Record> = records.into_iter().collect();
         self.left_out = records.len().saturating_sub(MAX_RECORDS);
         let bare = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
@@ -164,7 +171,9 @@ impl Known {
             })
             .collect();
         self.invalid = targets.iter().filter(|found| found.is_none()).count();
-        self.targets = targets.into_iter().flatten().collect();
+        let targets = targets.into_iter().flatten().collect();
+        let before = std::mem::replace(&mut self.targets, targets);
+        before != self.targets
     }
 }
 

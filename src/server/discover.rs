@@ -105,7 +105,14 @@ impl App {
     /// Puts in force what is known, when that is something else than before. Only one may do so at a time.
     fn put_found(&self) {
         let live = self.live();
-        let found = self.discovery().found();
+        let found = {
+            let mut discovery = self.discovery();
+            if !discovery.take_changed() {
+                return;
+            }
+            discovery.found()
+        };
+        // A file that was read again may say the same as before.
         if found == live.found {
             return;
         }
