@@ -14,6 +14,7 @@
 //! - [`target`], [`policy`]: what users name, and where probes may go.
 //! - [`fetch`]: the only place that opens connections to targets.
 //! - [`config`]: the file, validated and compiled; reloading.
+//! - [`discovery`]: targets found in files and in DNS, while it runs.
 //! - [`budget`]: what may be asked of a target beyond the cheap profile, and when.
 //! - [`probe`]: the order of one probe, and its outcome, which always exists.
 //! - [`expose`]: an outcome as text for Prometheus.
@@ -34,7 +35,8 @@
 //! - No input makes the core panic or hold more than its stated limits; what it leaves out is counted.
 //! - The core imports nothing of the edge, and names neither files, sockets, clocks nor logs
 //!   (`tests/it/layering.rs`).
-//! - No connection is opened to an address that [`policy`] did not permit.
+//! - No connection is opened to an address that [`policy`] did not permit, those to the system's name servers aside; and
+//!   nothing that a name server answers makes it permit more than the configuration says of the name that was asked for.
 //! - Credentials of a module go nowhere but where somebody wrote that they may, and never over plain HTTP unless that was
 //!   written, too.
 //! - A snapshot that was reported as kept survives a crash, and the first of an incident outlives its later ones.
@@ -49,6 +51,7 @@ pub mod commands;
 pub mod config;
 pub mod decode;
 pub mod demo;
+pub mod discovery;
 pub mod expose;
 pub mod failure;
 pub mod fetch;

@@ -8,13 +8,14 @@ use std::time::{Duration, SystemTime};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Opts, Registry,
 };
 use prometheus::{IntGaugeVec, TextEncoder};
 
 use crate::budget::Skip;
 use crate::config::Profile;
+use crate::discovery::{Mechanism, Reason};
 use crate::expose::metrics::{Kind, Metric};
 use crate::failure::FailureReason;
 use crate::probe::ProbeOutcome;
@@ -72,6 +73,14 @@ metrics! {
         "Targets of which something is remembered from one probe to the next.";
     TASKS = Gauge "goroutine_exporter_tasks" []
         "Asynchronous tasks alive: those of connections, probes and the like.";
+    DISCOVERY_TARGETS = Gauge "goroutine_exporter_discovery_targets" ["mechanism"]
+        "Targets of /targets/metrics by how they came to be known: static, file or dns.";
+    DISCOVERY_DROPPED = Gauge "goroutine_exporter_discovery_dropped_targets" ["mechanism", "reason"]
+        "Targets that were found and are left out now: known already (duplicate), more than may be (limit), not permitted by allow or by their module (refused), or no target (invalid).";
+    DISCOVERY_FAILURES = Counter "goroutine_exporter_discovery_failures_total" ["mechanism", "reason"]
+        "Files of targets that could not be used, and names that could not be looked up; what was found before stays.";
+    DISCOVERY_SUCCESS = Gauge "goroutine_exporter_discovery_last_success_timestamp_seconds" ["mechanism"]
+        "When every file, or every name, was last in order, in seconds since 1970; 0 before the first time.";
     SNAPSHOTS = Counter "goroutine_exporter_snapshots_total" ["trigger"]
         "Goroutine profiles kept as evidence, by what made the exporter keep them.";
     SNAPSHOT_ERRORS = Counter "goroutine_exporter_snapshot_errors_total" []
@@ -113,6 +122,10 @@ pub struct SelfMetrics {
     detail_skipped: IntCounterVec,
     tracked_targets: IntGauge,
     tasks: IntGauge,
+    discovery_targets: IntGaugeVec,
+    discovery_dropped: IntGaugeVec,
+    discovery_failures: IntCounterVec,
+    discovery_success: GaugeVec,
     snapshots: IntCounterVec,
     snapshot_errors: IntCounter,
     storage_bytes: IntGauge,
@@ -164,6 +177,15 @@ impl SelfMetrics {
         for skip in Skip::ALL {
             detail_skipped.with_label_values(&[skip.as_str()]);
         }
+        let discovery_failures = add(
+            &registry,
+            IntCounterVec::new(opts(DISCOVERY_FAILURES), DISCOVERY_FAILURES.labels),
+        )?;
+        for mechanism in Mechanism::ALL {
+            for reason in Reason::all(mechanism) {
+                discovery_failures.with_label_values(&[mechanism.as_str(), reason.as_str()]);
+            }
+        }
         #[cfg(target_os = "linux")]
         registry.register(Box::new(
             prometheus::process_collector::ProcessCollector::for_self(),
@@ -188,6 +210,19 @@ impl SelfMetrics {
             detail_skipped,
             tracked_targets: add(&registry, IntGauge::with_opts(opts(TRACKED_TARGETS)))?,
             tasks: add(&registry, IntGauge::with_opts(opts(TASKS)))?,
+            discovery_targets: add(
+                &registry,
+                IntGaugeVec::new(opts(DISCOVERY_TARGETS), DISCOVERY_TARGETS.labels),
+            )?,
+            discovery_dropped: add(
+                &registry,
+                IntGaugeVec::new(opts(DISCOVERY_DROPPED), DISCOVERY_DROPPED.labels),
+            )?,
+            discovery_failures,
+            discovery_success: add(
+                &registry,
+                GaugeVec::new(opts(DISCOVERY_SUCCESS), DISCOVERY_SUCCESS.labels),
+            )?,
             snapshots: add(
                 &registry,
                 IntCounterVec::new(opts(SNAPSHOTS), SNAPSHOTS.labels),
@@ -259,6 +294,50 @@ impl SelfMetrics {
     pub fn set_web_reload(&self, successful: bool, succeeded_at: SystemTime) {
         self.web_reload_successful.set(i64::from(successful));
         self.web_reload_timestamp.set(since_epoch(succeeded_at));
+    }
+
+    /// Makes visible when files and names were last in order, where there are any to look for, and nowhere else.
+    pub fn expect_discovery(&self, files: bool, names: bool) {
+        for (mechanism, wanted) in [(Mechanism::File, files), (Mechanism::Dns, names)] {
+            let labels = [mechanism.as_str()];
+            if wanted {
+                self.discovery_success.with_label_values(&labels);
+            } else {
+                // Fails only when it is not there.
+                drop(self.discovery_success.remove_label_values(&labels));
+            }
+        }
+    }
+
+    /// Notes that everything that a mechanism looks at was in order.
+    pub fn discovery_succeeded(&self, mechanism: Mechanism, at: SystemTime) {
+        let labels = [mechanism.as_str()];
+        let success = self.discovery_success.with_label_values(&labels);
+        success.set(since_epoch(at));
+    }
+
+    /// Counts a file that cannot be used, or a name that could not be looked up.
+    pub fn discovery_failed(&self, mechanism: Mechanism, reason: Reason) {
+        let labels = [mechanism.as_str(), reason.as_str()];
+        self.discovery_failures.with_label_values(&labels).inc();
+    }
+
+    /// Notes how many targets are known how.
+    pub fn set_discovered(&self, mechanism: Mechanism, count: usize) {
+        let number = i64::try_from(count).unwrap_or(i64::MAX);
+        let labels = [mechanism.as_str()];
+        self.discovery_targets
+            .with_label_values(&labels)
+            .set(number);
+    }
+
+    /// Notes how many that were found are left out, and why.
+    pub fn set_dropped(&self, mechanism: Mechanism, reason: &'static str, count: usize) {
+        let number = i64::try_from(count).unwrap_or(i64::MAX);
+        let labels = [mechanism.as_str(), reason];
+        self.discovery_dropped
+            .with_label_values(&labels)
+            .set(number);
     }
 
     /// Counts a profile that was kept.

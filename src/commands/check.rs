@@ -2,8 +2,10 @@
 //! and what deserves a second look.
 //!
 //! Validation is that of `serve`. Secrets are never shown; files that hold them are opened to see whether they
-//! can be read, and not looked into, but for the exporter's own certificate and key. Nothing is sent anywhere.
+//! can be read, and not looked into, but for the exporter's own certificate and key. Files of targets are read as `serve`
+//! reads them. Nothing is sent anywhere.
 
+mod discovery;
 mod warnings;
 mod web;
 
@@ -13,6 +15,7 @@ use std::time::SystemTime;
 
 use crate::budget::{DetailMode, DetailSpec};
 use crate::config::{Config, ConfigError, KeyPath, Module, Profile};
+use crate::discovery::{Found, Look, look_once};
 use crate::fetch::{Auth, FetchSpec, Pem, TlsVersion};
 use crate::policy::{AllowEntry, Place};
 use crate::secret::Secret;
@@ -54,11 +57,18 @@ fn check(file: Option<&Path>, out: &mut impl Write) -> io::Result<u8> {
         },
         None => Config::default(),
     };
+    let (look, found) = look_once(&config);
+    if !look.failures.is_empty() {
+        for failure in &look.failures {
+            writeln!(out, "{}", failure.problem)?;
+        }
+        return Ok(INVALID);
+    }
     match file {
         Some(file) => writeln!(out, "{} is valid", file.display())?,
         None => writeln!(out, "no configuration file: these are the defaults")?,
     }
-    explain(&config, out)?;
+    explain(&config, (&look, &found), out)?;
     Ok(VALID)
 }
 
@@ -87,11 +97,16 @@ fn refuse(error: &ConfigError, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Says what the configuration means.
-fn explain(config: &Config, out: &mut impl Write) -> io::Result<()> {
+fn explain(
+    config: &Config,
+    (look, found): (&Look, &[Found]),
+    out: &mut impl Write,
+) -> io::Result<()> {
     for module in config.modules().values() {
         explain_module(module, out)?;
     }
     explain_targets(config, out)?;
+    discovery::explain(config, look, found, out)?;
     explain_policy(config, out)?;
     explain_storage(config.storage(), out)?;
     warn(warnings::warnings(config), out)
@@ -311,6 +326,12 @@ fn explain_policy(config: &Config, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "\nprobes may go to")?;
     if !config.targets().is_empty() {
         writeln!(out, "  the static targets")?;
+    }
+    if !config.file_sd().is_empty() {
+        writeln!(
+            out,
+            "  the targets in files that not everybody may write to"
+        )?;
     }
     match config.allow() {
         None => {

@@ -18,7 +18,7 @@ use crate::cli::{ListenAddress, ServeArgs};
 use crate::config::{ConfigHandle, Overrides};
 use crate::server::listen::{DRAIN, Drained, ListenLimits, PATIENCE, serve};
 use crate::server::web::Web;
-use crate::server::{App, ServeOptions, router};
+use crate::server::{App, ServeOptions, discover, router};
 use crate::target::Target;
 
 /// How long work that was begun outside of requests, such as a snapshot being written, gets to finish at the end.
@@ -147,6 +147,7 @@ async fn serve_until(
     let drained = tokio::select! {
         drained = serve(listeners, router(Arc::clone(&app)), Some(web), limits, stop) => drained,
         never = reload_on_demand(Arc::clone(&app), hangup, every) => match never {},
+        never = discover(Arc::clone(&app)) => match never {},
         never = systemd::watchdog() => match never {},
     };
     if timeout(FINISH, app.settle()).await.is_err() {

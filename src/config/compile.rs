@@ -11,7 +11,7 @@ use super::raw::{
     RawClassify, RawConfig, RawDetail, RawLeak, RawLimits, RawModule, RawProbes, RawStorage,
     UniqueMap,
 };
-use super::{Config, Module, ModuleName, ProbeLimits, Profile, hint, http, places};
+use super::{Config, Module, ModuleName, ProbeLimits, Profile, discovery, hint, http, places};
 use crate::budget::{DetailMode, DetailSource};
 use crate::classify::{ClassifyError, ClassifySpec, MAX_ENTRIES, Rules};
 use crate::snapshots::StorageSpec;
@@ -61,6 +61,17 @@ pub(super) fn compile(raw: RawConfig, directory: &Path) -> Result<Config, Config
     config.targets = places::targets(
         &root.key("targets"),
         raw.targets.unwrap_or_default(),
+        &config.modules,
+    )?;
+    config.file_sd = discovery::files(
+        &root.key("file_sd_configs"),
+        raw.file_sd_configs.unwrap_or_default(),
+        &config.modules,
+        directory,
+    )?;
+    config.dns_sd = discovery::names(
+        &root.key("dns_sd_configs"),
+        raw.dns_sd_configs.unwrap_or_default(),
         &config.modules,
     )?;
     config.allow = raw
@@ -227,7 +238,7 @@ fn leak(key: &KeyPath, raw: &RawLeak, module: &mut Module) -> Result<(), ConfigE
 }
 
 /// One of a few words.
-fn word<T: Copy>(
+pub(super) fn word<T: Copy>(
     key: &KeyPath,
     text: &str,
     expected: &'static str,
@@ -433,7 +444,7 @@ fn count(key: &KeyPath, found: u64, min: u64, max: u32) -> Result<usize, ConfigE
     Ok(usize::try_from(number).unwrap_or(usize::MAX))
 }
 
-fn duration(
+pub(super) fn duration(
     key: &KeyPath,
     text: &str,
     (min, max): (Duration, Duration),

@@ -85,6 +85,12 @@ pub enum Fault {
         /// The parser's words.
         problem: String,
     },
+    /// Not JSON.
+    #[error("not valid JSON: {problem}")]
+    NotJson {
+        /// The parser's words.
+        problem: String,
+    },
     /// A second document in the file.
     #[error("a second YAML document starts here, one is expected")]
     SecondDocument,

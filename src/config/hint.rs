@@ -125,6 +125,13 @@ const WEB_FOREIGN_KEYS: [(&str, &str); 7] = [
     ),
 ];
 
+/// Keys that people bring to a file of targets, and what to write in their place.
+const TARGETS_FOREIGN_KEYS: [(&str, &str); 3] = [
+    ("module", "write labels: { __param_module: NAME }"),
+    ("scheme", "write labels: { __scheme__: https }"),
+    ("url", "write targets: [URL]"),
+];
+
 /// Says what to do about the unknown key at the end of `path`, where `known` may stand.
 pub(super) fn for_unknown_key(kind: FileKind, path: &[Segment], known: &[&str]) -> Option<String> {
     let (Segment::Key(key), parents) = path.split_last()? else {
@@ -144,6 +151,13 @@ pub(super) fn for_unknown_key(kind: FileKind, path: &[Segment], known: &[&str]) 
             .map(str::to_owned)
             .or_else(|| find(&WEB_HOMES).map(|home| format!("{key} belongs under {home}")))
             .or_else(|| near_or_all(key, known));
+    }
+    if kind == FileKind::Targets {
+        let foreign = TARGETS_FOREIGN_KEYS.iter().find(|(name, _)| name == key);
+        return foreign.map_or_else(
+            || near_or_all(key, known),
+            |(_, advice)| Some((*advice).to_owned()),
+        );
     }
     if LATER_KEYS.contains(&(parent, key)) {
         return Some("this version does not know it yet".to_owned());

@@ -1,12 +1,13 @@
 //! The configuration: validated, compiled, with every default filled in.
 //!
 //! The way of a file: `scan` guards the parser, `raw` mirrors the YAML (`explain` and `locate` say what is wrong
-//! with it, and where), `compile` and `http` give it meaning, `render` writes it back, `handle` reloads it; `web` is the
+//! with it, and where), `compile`, `http`, `places` and `discovery` give it meaning, `render` writes it back, `handle` reloads it; `web` is the
 //! other file, of who may ask. What is here has been checked as a whole: whoever holds a
 //! [`Config`] need not check again. Nothing here touches the network, and files other than the configuration
 //! itself are named, not read: secrets are read when they are used.
 
 mod compile;
+mod discovery;
 mod error;
 mod explain;
 mod handle;
@@ -26,8 +27,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use discovery::{
+    DEFAULT_DNS_REFRESH, DEFAULT_FILE_REFRESH, DnsSd, FilePattern, FileSd, MAX_GROUPS, RecordType,
+    read_groups,
+};
 pub use error::{ConfigError, Fault, KeyPath, Position, Segment};
 pub use handle::{ConfigHandle, Overrides, ReloadState};
+pub use places::MAX_TARGETS;
 pub use scan::{MAX_BYTES, MAX_DEPTH};
 pub use web::{
     ClientAuth, ClientPolicy, Curve, PasswordHash, RateLimit, ServerTls, User, WebConfig,
@@ -107,6 +113,8 @@ pub const DEFAULT_STORAGE_MAX_AGE: Duration = Duration::from_hours(30 * 24);
 pub struct Config {
     modules: BTreeMap<ModuleName, Arc<Module>>,
     targets: Vec<StaticTarget>,
+    file_sd: Vec<FileSd>,
+    dns_sd: Vec<DnsSd>,
     allow: Option<Vec<AllowEntry>>,
     probes: ProbeLimits,
     storage: StorageSpec,
@@ -168,7 +176,7 @@ pub enum Profile {
     Threads,
 }
 
-/// A target of the configuration, or of `--target`.
+/// A target of the configuration, of `--target`, or of discovery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaticTarget {
     /// Where it is.
@@ -241,6 +249,18 @@ impl Config {
         &self.targets
     }
 
+    /// Files with further targets.
+    #[must_use]
+    pub fn file_sd(&self) -> &[FileSd] {
+        &self.file_sd
+    }
+
+    /// Names of DNS with further targets.
+    #[must_use]
+    pub fn dns_sd(&self) -> &[DnsSd] {
+        &self.dns_sd
+    }
+
     /// The entries of `allow`; `None` without that key, which is not the same as none.
     #[must_use]
     pub fn allow(&self) -> Option<&[AllowEntry]> {
@@ -275,6 +295,8 @@ impl Default for Config {
         Self {
             modules: BTreeMap::from([(module.name.clone(), Arc::new(module))]),
             targets: Vec::new(),
+            file_sd: Vec::new(),
+            dns_sd: Vec::new(),
             allow: None,
             probes: ProbeLimits::default(),
             storage: StorageSpec {
@@ -335,6 +357,7 @@ impl Module {
             name: self.name.as_str(),
             allow: self.allow.as_deref(),
             targets,
+            found: &[],
             credentials: self.fetch.sends_credentials(),
             over_http: self.fetch.credentials_over_http,
         }

@@ -10,11 +10,11 @@ use super::compile::{MAX_LABEL_BYTES, at_most, number};
 use super::error::{ConfigError, Fault, KeyPath};
 use super::raw::{RawAllow, RawTarget, UniqueMap};
 use super::{Config, DEFAULT_MODULE, Module, ModuleName, StaticTarget, hint};
-use crate::policy::{AllowEntry, EntryError, Place};
+use crate::policy::{AllowEntry, EntryError, Place, Refusal};
 use crate::target::Target;
 
-/// Static targets, at most: all of them are fetched for one scrape of `/targets/metrics`.
-const MAX_TARGETS: usize = 10_000;
+/// Targets of the configuration or of a file, at most: all of them are fetched for one scrape of `/targets/metrics`.
+pub const MAX_TARGETS: usize = 10_000;
 
 /// Entries of `allow`, at most: each probe is held against all of them.
 const MAX_ALLOW: usize = 1_000;
@@ -23,7 +23,7 @@ const MAX_ALLOW: usize = 1_000;
 const MAX_PORTS: usize = 100;
 
 /// Labels of a static target, at most; they stand on each of its series.
-const MAX_LABELS: usize = 30;
+pub(super) const MAX_LABELS: usize = 30;
 
 /// Labels the exporter sets itself on `/targets/metrics`, which a target's own would overwrite.
 const OWN_LABELS: [&str; 17] = [
@@ -116,19 +116,8 @@ pub(super) fn targets(
                 },
             ));
         }
-        let name = raw.module.as_deref().unwrap_or(DEFAULT_MODULE);
-        let Some((name, module)) = modules.get_key_value(name) else {
-            let hint = hint::did_you_mean(name, modules.keys().map(ModuleName::as_str));
-            let fault = Fault::UnknownModule {
-                name: name.to_owned(),
-            };
-            return Err(ConfigError {
-                hint,
-                ..ConfigError::new(key.key("module"), fault)
-            });
-        };
-        let own = std::slice::from_ref(&target);
-        if let Some(refusal) = module.rules_for(own).refuses(&target) {
+        let (name, module) = module_of(&key.key("module"), raw.module.as_deref(), modules)?;
+        if let Some(refusal) = refusal_of(module, &target) {
             let problem = refusal.to_string();
             return Err(ConfigError::new(url_key, Fault::Refused { problem }));
         }
@@ -138,14 +127,41 @@ pub(super) fn targets(
         )?;
         targets.push(StaticTarget {
             target,
-            module: name.clone(),
+            module: name,
             labels,
         });
     }
     Ok(targets)
 }
 
-fn target_labels(
+/// The module of a name, which stands at `key`; the default one without.
+pub(super) fn module_of<'m>(
+    key: &KeyPath,
+    name: Option<&str>,
+    modules: &'m BTreeMap<ModuleName, Arc<Module>>,
+) -> Result<(ModuleName, &'m Module), ConfigError> {
+    let name = name.unwrap_or(DEFAULT_MODULE);
+    if let Some((name, module)) = modules.get_key_value(name) {
+        return Ok((name.clone(), module));
+    }
+    let hint = hint::did_you_mean(name, modules.keys().map(ModuleName::as_str));
+    let fault = Fault::UnknownModule {
+        name: name.to_owned(),
+    };
+    Err(ConfigError {
+        hint,
+        ..ConfigError::new(key.clone(), fault)
+    })
+}
+
+/// Why the module would not go to a target that the operator wrote down for it.
+pub(super) fn refusal_of(module: &Module, target: &Target) -> Option<Refusal> {
+    let own = std::slice::from_ref(target);
+    module.rules_for(own).refuses(target)
+}
+
+/// Compiles the labels of a target.
+pub(super) fn target_labels(
     key: &KeyPath,
     raw: Vec<(String, String)>,
 ) -> Result<BTreeMap<String, String>, ConfigError> {

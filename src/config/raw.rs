@@ -10,10 +10,11 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAcces
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::discovery::{RawDnsSd, RawFileSd};
 use super::error::{ConfigError, Fault, KeyPath, Position, Segment};
 use super::explain::{DUPLICATE_KEY, explain};
 use super::locate::{Aim, NESTED, Walk};
-use super::scan::scan;
+use super::scan::{self, scan};
 use crate::secret::HIDDEN;
 
 /// The whole file.
@@ -21,13 +22,17 @@ use crate::secret::HIDDEN;
 #[serde(
     deny_unknown_fields,
     default,
-    expecting = "a map with modules, targets, allow, probes or storage"
+    expecting = "a map with modules, targets, file_sd_configs, dns_sd_configs, allow, probes or storage"
 )]
 pub(super) struct RawConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) modules: Option<UniqueMap<Option<RawModule>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) targets: Option<Vec<RawTarget>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) file_sd_configs: Option<Vec<RawFileSd>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dns_sd_configs: Option<Vec<RawDnsSd>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[serde(deserialize_with = "never_null")]
     pub(super) allow: Option<Vec<RawAllow>>,
@@ -378,13 +383,15 @@ pub(super) fn parse(text: &str) -> Result<RawConfig, ConfigError> {
     read(FileKind::Exporter, text)
 }
 
-/// Which of the two files a text is.
+/// Which of the files a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileKind {
     /// That of `--config.file`.
     Exporter,
     /// That of `--web.config.file`.
     Web,
+    /// One with targets.
+    Targets,
 }
 
 /// Reads a text of either kind.
@@ -411,6 +418,37 @@ pub(super) fn read<T: DeserializeOwned>(kind: FileKind, text: &str) -> Result<T,
             found.at(at)
         },
     )
+}
+
+/// Reads the text of a file in JSON. Its parser is one of its own, as what is JSON need not be YAML: tabs are not.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
+    scan::length(text)?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let read = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path: KeyPath = error.path().iter().filter_map(segment).collect();
+        json_error(text, path, error.inner())
+    })?;
+    let end = deserializer.end();
+    end.map_err(|error| json_error(text, KeyPath::root(), &error))?;
+    Ok(read)
+}
+
+fn json_error(text: &str, path: KeyPath, error: &serde_json::Error) -> ConfigError {
+    let at = Position {
+        line: error.line(),
+        column: error.column(),
+    };
+    let message = error.to_string();
+    let place = format!(" at line {} column {}", at.line, at.column);
+    let message = message.strip_suffix(&place).unwrap_or(&message);
+    if error.is_data() {
+        return explain(FileKind::Targets, text, message, path, Some(at));
+    }
+    let problem = message.to_owned();
+    ConfigError::new(KeyPath::root(), Fault::NotJson { problem }).at(Some(at))
 }
 
 /// Writes a configuration; its secrets as [`HIDDEN`].

@@ -13,7 +13,7 @@ use super::raw::{
     RawHttp, RawLeak, RawLimits, RawModule, RawProbes, RawSecret, RawStorage, RawTarget, RawTls,
     UniqueMap,
 };
-use super::{Config, Module, Profile, StaticTarget};
+use super::{Config, Module, Profile, StaticTarget, discovery};
 
 /// Writes everything out.
 pub(super) fn render(config: &Config) -> RawConfig {
@@ -25,6 +25,8 @@ pub(super) fn render(config: &Config) -> RawConfig {
     RawConfig {
         modules: Some(UniqueMap(modules)),
         targets: Some(config.targets.iter().map(target).collect()),
+        file_sd_configs: Some(discovery::render_files(&config.file_sd)),
+        dns_sd_configs: Some(discovery::render_names(&config.dns_sd)),
         allow: config
             .allow
             .as_ref()

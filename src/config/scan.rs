@@ -22,12 +22,7 @@ pub const MAX_DEPTH: usize = 64;
 /// When the text is longer than [`MAX_BYTES`], holds a control character that YAML does not allow, or opens
 /// more than [`MAX_DEPTH`] brackets at once.
 pub(super) fn scan(text: &str) -> Result<(), ConfigError> {
-    if u64::try_from(text.len()).is_ok_and(|length| length > MAX_BYTES) {
-        return Err(ConfigError::new(
-            KeyPath::root(),
-            Fault::TooLong { limit: MAX_BYTES },
-        ));
-    }
+    length(text)?;
     let mut cursor = Cursor {
         chars: text.chars().peekable(),
         position: Position { line: 1, column: 1 },
@@ -72,6 +67,18 @@ pub(super) fn scan(text: &str) -> Result<(), ConfigError> {
             }
             _ => fresh = false,
         }
+    }
+    Ok(())
+}
+
+/// Refuses what is longer than [`MAX_BYTES`].
+///
+/// # Errors
+/// When it is.
+pub(super) fn length(text: &str) -> Result<(), ConfigError> {
+    if u64::try_from(text.len()).is_ok_and(|length| length > MAX_BYTES) {
+        let fault = Fault::TooLong { limit: MAX_BYTES };
+        return Err(ConfigError::new(KeyPath::root(), fault));
     }
     Ok(())
 }

@@ -21,6 +21,8 @@ pub struct ModuleRules<'a> {
     pub allow: Option<&'a [AllowEntry]>,
     /// The static targets that it is configured for.
     pub targets: &'a [Target],
+    /// Addresses that were found for names, and that it may be used for under these.
+    pub found: &'a [Target],
     /// Whether it sends credentials.
     pub credentials: bool,
     /// `modules.NAME.http.credentials_over_http`.
@@ -73,12 +75,15 @@ impl ModuleRules<'_> {
 
 impl Restriction {
     pub(super) fn new(rules: &ModuleRules<'_>) -> Self {
+        let found = rules.found.iter().map(AllowEntry::for_target);
         let scope = match rules.allow {
             Some(entries) => {
-                Scope::Own(entries.iter().cloned().map(AllowEntry::canonical).collect())
+                let own = entries.iter().cloned().map(AllowEntry::canonical);
+                Scope::Own(own.chain(found).collect())
             }
             None if rules.credentials => {
-                Scope::Written(rules.targets.iter().map(AllowEntry::for_target).collect())
+                let targets = rules.targets.iter().map(AllowEntry::for_target);
+                Scope::Written(targets.chain(found).collect())
             }
             None => Scope::Any,
         };

@@ -38,6 +38,9 @@ fn every_metric_of_the_table_is_written_from_the_start() {
     metrics.expect_refusals(["not_allowed"]);
     metrics.expect_triggers(Trigger::ALL);
     metrics.expect_web_refusals(["rate"]);
+    metrics.expect_discovery(true, false);
+    metrics.set_discovered(Mechanism::File, 1);
+    metrics.set_dropped(Mechanism::Dns, "refused", 1);
     let text = metrics.encode().unwrap();
     assert_valid(&text);
     for metric in ALL {

@@ -28,6 +28,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
     app.metrics.set_storage(stored.0, stored.1);
     let web = app.web.state();
     app.metrics.set_web_reload(web.successful, web.succeeded_at);
+    app.count_targets();
     evidence::tidy(&app);
     match app.metrics.encode() {
         Ok(text) => answer::exposition(&headers, text),
@@ -78,7 +79,7 @@ pub(super) async fn reload(State(app): State<Arc<App>>, headers: HeaderMap, uri:
 /// `/`.
 pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
     let live = app.live();
-    let all = live.config.targets();
+    let all = live.targets.as_slice();
     let shown = all.get(..MAX_STATIC).unwrap_or(all);
     let names: Vec<String> = shown
         .iter()

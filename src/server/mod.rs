@@ -7,10 +7,12 @@
 mod admin;
 mod answer;
 mod crowd;
+mod discover;
 mod encoding;
 mod evidence;
 mod flights;
 pub mod listen;
+mod live;
 mod origin;
 mod pages;
 mod prefix;
@@ -34,6 +36,7 @@ use axum::Router;
 use axum::middleware::{from_fn_with_state, map_response_with_state};
 use axum::routing::{get, post};
 
+pub use discover::discover;
 pub use reloads::{ReloadError, Reloaded};
 pub use state::{App, Facts, ReloadStep, ServeOptions, StartError};
 

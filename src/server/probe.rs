@@ -8,9 +8,10 @@ use axum::response::{IntoResponse, Response};
 use hyper::body::Body as _;
 
 use super::answer;
+use super::live::Live;
 use super::request::{ProbeRequest, RequestError, budget};
 use super::run::{Admission, Asked, run};
-use super::state::{App, Live};
+use super::state::App;
 use super::story;
 use crate::expose::expose;
 use crate::probe::ProbeOutcome;

@@ -59,7 +59,7 @@ pub(super) enum RequestError {
     Timeout,
     #[error("a request for a probe must not have a body")]
     Body,
-    #[error("no static target {name:?} is configured")]
+    #[error("no target {name:?} is configured, nor was one found")]
     UnknownTarget { name: String },
 }
 

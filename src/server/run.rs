@@ -10,9 +10,10 @@ use tracing::{debug, info, warn};
 
 use super::evidence;
 use super::flights::{FlightKey, Patience};
+use super::live::Live;
 use super::quiet::Quiet;
 use super::request::ModuleSet;
-use super::state::{App, Live};
+use super::state::App;
 use crate::probe::{Place, ProbeJob, ProbeOutcome, late, probe};
 use crate::target::Target;
 use crate::tracker::{TargetState, TrackKey};

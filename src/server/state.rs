@@ -1,8 +1,7 @@
 //! What all requests share: the configuration in force with what was built from it, and what outlives it.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -10,20 +9,21 @@ use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use super::crowd::MAX_ANSWERS;
+use super::discover;
 use super::evidence::MAX_KEEPING;
 use super::flights::Flights;
+use super::live::Live;
 use super::quiet::Quiet;
 use super::reloads::{Reloaded, Reloads};
 use super::targets::MAX_SWEPT;
 use super::web::{Refused, Web, WebError};
 use crate::config::{Config, ConfigError, ConfigHandle, ModuleName, ProbeLimits};
-use crate::fetch::{FetchBuildError, Fetcher};
+use crate::discovery::{Discovery, Found};
+use crate::fetch::FetchBuildError;
 use crate::history::History;
-use crate::policy::{Defaults, Policy, RefusalReason};
-use crate::probe::Gate;
+use crate::policy::RefusalReason;
 use crate::self_metrics::{SelfMetrics, SelfMetricsError};
-use crate::snapshots::{Store, Trigger};
-use crate::target::Target;
+use crate::snapshots::Trigger;
 use crate::tracker::{Tracker, TrackerLimits};
 
 /// What the command line says about serving.
@@ -70,6 +70,8 @@ pub struct App {
     pub(super) keeping: Arc<Semaphore>,
     /// When it was last looked for snapshots that have become too old.
     pub(super) tidied: Mutex<Option<Instant>>,
+    /// What was found, of which [`Live`] is built.
+    pub(super) discovery: Mutex<Discovery>,
     handle: ConfigHandle,
     live: ArcSwap<Live>,
     /// Held while a configuration is put in force: one at a time.
@@ -91,27 +93,12 @@ pub enum ReloadStep {
 /// What the configuration in force amounts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Static targets.
+    /// Targets, static and found.
     pub targets: usize,
     /// Modules.
     pub modules: usize,
     /// Whether the last attempt to put one in force succeeded.
     pub current: bool,
-}
-
-/// A configuration and everything built from it. A request takes one and keeps it to its end.
-#[derive(Debug)]
-pub(super) struct Live {
-    /// Counts configurations put in force.
-    pub(super) generation: u64,
-    pub(super) config: Arc<Config>,
-    /// Where requests of each module may go; of no module, nowhere.
-    policies: BTreeMap<ModuleName, Policy>,
-    nowhere: Policy,
-    pub(super) gate: Arc<Gate>,
-    /// Where snapshots are kept, where they are.
-    pub(super) store: Option<Arc<Store>>,
-    fetchers: BTreeMap<ModuleName, Arc<Fetcher>>,
 }
 
 /// Why a configuration cannot be put in force.
@@ -162,7 +149,8 @@ impl App {
     ) -> Result<Arc<Self>, StartError> {
         let config = handle.current();
         let metrics = SelfMetrics::new()?;
-        let live = Live::build(config, &options, None)?;
+        let (discovery, found) = rediscover(&Discovery::default(), &config, &metrics);
+        let live = Live::build(config, &options, None, found)?;
         metrics.expect_refusals(RefusalReason::ALL.iter().map(|reason| reason.as_str()));
         metrics.expect_modules(live.config.modules().keys().map(ModuleName::as_str));
         metrics.expect_triggers(Trigger::ALL);
@@ -181,6 +169,7 @@ impl App {
             keeping: Arc::new(Semaphore::new(MAX_KEEPING)),
             tidied: Mutex::new(None),
             metrics: Arc::new(metrics),
+            discovery: Mutex::new(discovery),
             live: ArcSwap::from_pointee(live),
             handle,
             options,
@@ -202,7 +191,7 @@ impl App {
     pub fn facts(&self, current: bool) -> Facts {
         let live = self.live();
         Facts {
-            targets: live.config.targets().len(),
+            targets: live.targets.len(),
             modules: live.config.modules().len(),
             current,
         }
@@ -236,10 +225,7 @@ impl App {
     /// # Errors
     /// When one of them cannot be used; the other is in force then.
     pub fn reload(&self) -> Result<(), StartError> {
-        let _one_at_a_time = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.lock_reloading();
         self.tell(ReloadStep::Begins);
         let reloaded = self
             .handle
@@ -255,10 +241,7 @@ impl App {
     /// # Errors
     /// As [`App::reload`], once for each change.
     pub fn reload_if_changed(&self) -> Result<(), StartError> {
-        let _one_at_a_time = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.lock_reloading();
         let reloaded = self
             .handle
             .reload_if_changed()
@@ -292,11 +275,27 @@ impl App {
         self.live.load_full()
     }
 
+    /// Waits until nothing else is put in force.
+    pub(super) fn lock_reloading(&self) -> MutexGuard<'_, ()> {
+        self.reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whatever is in force is this from now on.
+    pub(super) fn put(&self, live: Live) {
+        self.live.store(Arc::new(live));
+    }
+
     fn put_in_force(&self, reloaded: Result<Arc<Config>, StartError>) -> Result<(), StartError> {
-        let built =
-            reloaded.and_then(|config| Live::build(config, &self.options, Some(&self.live())));
+        let built = reloaded.and_then(|config| {
+            let (discovery, found) = rediscover(&self.discovery(), &config, &self.metrics);
+            let live = Live::build(config, &self.options, Some(&self.live()), found)?;
+            Ok((live, discovery))
+        });
         match built {
-            Ok(live) => {
+            Ok((live, discovery)) => {
+                *self.discovery() = discovery;
                 self.metrics
                     .expect_modules(live.config.modules().keys().map(ModuleName::as_str));
                 self.tracker
@@ -308,7 +307,7 @@ impl App {
                 let gone = before.config.modules().keys();
                 let gone = gone.filter(|name| live.config.module(name.as_str()).is_none());
                 self.metrics.forget_modules(gone.map(ModuleName::as_str));
-                self.live.store(Arc::new(live));
+                self.put(live);
                 self.metrics.reload_succeeded(SystemTime::now());
                 info!("configuration reloaded");
                 Ok(())
@@ -322,81 +321,20 @@ impl App {
     }
 }
 
-impl Live {
-    /// Builds everything a configuration needs. Kept from `before` are the places of probes that are running, when their
-    /// number stays the same, and the connections to targets of every module whose `http` does, and the rules it goes by.
-    fn build(
-        config: Arc<Config>,
-        options: &ServeOptions,
-        before: Option<&Self>,
-    ) -> Result<Self, StartError> {
-        let targets: Vec<Target> = config
-            .targets()
-            .iter()
-            .map(|target| target.target.clone())
-            .collect();
-        let defaults = Defaults {
-            targets: &targets,
-            listens_on_loopback: options.listens_on_loopback && config.allow().is_none(),
-            any_target: options.allow_any_target && config.allow().is_none(),
-        };
-        let policy = Policy::new(config.allow().unwrap_or_default().to_vec(), &defaults);
-        let mut policies = BTreeMap::new();
-        let mut fetchers = BTreeMap::new();
-        for (name, module) in config.modules() {
-            let own = config.targets_of(name);
-            let policy = policy.for_module(&module.rules_for(&own));
-            // An open connection may lead where other rules permitted, and would get a request before that shows.
-            let old = before
-                .filter(|live| live.policies.get(name) == Some(&policy))
-                .and_then(|live| live.fetchers.get(name));
-            let fetcher = match old {
-                Some(old) => old.renewed(&module.fetch),
-                None => Fetcher::new(&module.fetch).map(Arc::new),
-            };
-            let fetcher = fetcher.map_err(|error| StartError::Module {
-                module: name.clone(),
-                error,
-            })?;
-            fetchers.insert(name.clone(), fetcher);
-            policies.insert(name.clone(), policy);
-        }
-        let probes = config.probes();
-        let kept = before.filter(|live| {
-            let old = live.config.probes();
-            (old.total, old.per_target) == (probes.total, probes.per_target)
-        });
-        let gate = kept.map_or_else(
-            || Arc::new(Gate::new(probes.total, probes.per_target)),
-            |live| Arc::clone(&live.gate),
-        );
-        // Last, since it reads a folder: nothing fails from here on.
-        let storage = config.storage();
-        let kept = before.and_then(|live| live.store.as_ref());
-        let kept = kept.filter(|store| store.path() == storage.path);
-        let store = storage
-            .is_on()
-            .then(|| kept.map_or_else(|| Arc::new(Store::open(storage)), Arc::clone));
-        Ok(Self {
-            store,
-            generation: before.map_or(0, |live| live.generation.saturating_add(1)),
-            config,
-            policies,
-            nowhere: Policy::default(),
-            gate,
-            fetchers,
-        })
-    }
-
-    /// Where requests of a module may go.
-    pub(super) fn policy(&self, module: &ModuleName) -> &Policy {
-        self.policies.get(module).unwrap_or(&self.nowhere)
-    }
-
-    /// How requests of a module are made; every module of the configuration has one.
-    pub(super) fn fetcher(&self, module: &ModuleName) -> Option<&Fetcher> {
-        self.fetchers.get(module).map(Arc::as_ref)
-    }
+/// What is known from discovery under another configuration: nobody waits for a name server here, and what its files say
+/// holds from the first request on. Blocks.
+fn rediscover(
+    known: &Discovery,
+    config: &Config,
+    metrics: &SelfMetrics,
+) -> (Discovery, Vec<Found>) {
+    let mut discovery = known.clone();
+    discovery.adopt(config);
+    let look = discovery.look_at_files(config, Instant::now());
+    discover::looked(metrics, config, &look);
+    metrics.expect_discovery(!config.file_sd().is_empty(), !config.dns_sd().is_empty());
+    let found = discovery.found();
+    (discovery, found)
 }
 
 /// A target is not forgotten before it may be asked again for what costs it: a scraper that comes less often than
@@ -474,43 +412,5 @@ mod tests {
         assert_eq!(app.facts(true).modules, 2);
         check("nonsense: {}", "", false);
         check("", "", true);
-    }
-
-    #[test]
-    fn connections_outlive_a_reload_only_where_the_same_rules_hold() {
-        let options = options();
-        let build = |yaml: &str, before: Option<&Live>| {
-            let config = Arc::new(Config::from_yaml(yaml).unwrap());
-            Live::build(config, &options, before).unwrap()
-        };
-        let before = build("modules: { a: {} }\nallow: [{ host: a.example }]", None);
-        let check = |yaml: &str, same: bool| {
-            let after = build(yaml, Some(&before));
-            let name = before.config.modules().keys().next().unwrap();
-            let kept = Arc::ptr_eq(&before.fetchers[name], &after.fetchers[name]);
-            assert_eq!(kept, same, "{yaml}");
-        };
-        let allow = "allow: [{ host: a.example }]";
-        check(
-            &format!("modules: {{ a: {{ timeout: 3s }} }}\n{allow}"),
-            true,
-        );
-        check(
-            &format!("modules: {{ a: {{}}, b: {{}} }}\nprobes: {{ total: 3 }}\n{allow}"),
-            true,
-        );
-        check("modules: { a: {} }\nallow: [{ host: b.example }]", false);
-        check(
-            &format!("modules: {{ a: {{ allow: [{{ host: a.example }}] }} }}\n{allow}"),
-            false,
-        );
-        check(
-            &format!("modules: {{ a: {{ http: {{ enable_http2: false }} }} }}\n{allow}"),
-            false,
-        );
-        check(
-            &format!("modules: {{ a: {{}} }}\ntargets: [{{ url: \"c:1\", module: a }}]\n{allow}"),
-            false,
-        );
     }
 }

@@ -1,4 +1,4 @@
-//! `/targets/metrics`: the configured static targets, fetched now, at the same time, each within its own bound.
+//! `/targets/metrics`: the static targets and those found, fetched now, at the same time, each within its own bound.
 
 use std::sync::Arc;
 
@@ -26,10 +26,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
         return RequestError::Body.into_response();
     }
     let live = app.live();
-    let asked = match choose(
-        request.uri().query().unwrap_or_default(),
-        live.config.targets(),
-    ) {
+    let asked = match choose(request.uri().query().unwrap_or_default(), &live.targets) {
         Ok(asked) => asked,
         Err(error) => return error.into_response(),
     };
@@ -136,7 +133,7 @@ mod tests {
         let refused = |query: &str| choose(query, config.targets()).unwrap_err().to_string();
         assert_eq!(
             refused("target=c:3"),
-            "no static target \"c:3\" is configured"
+            "no target \"c:3\" is configured, nor was one found"
         );
         assert!(refused("target=").contains("empty"));
         assert!(refused("target=a:1&target=a:1").contains("once"));

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each module of the crate, the others that its code, tests aside, may name.
-const MAY_IMPORT: [(&str, &[&str]); 25] = [
+const MAY_IMPORT: [(&str, &[&str]); 26] = [
     ("profile", &[]),
     ("failure", &[]),
     ("budget", &[]),
@@ -35,6 +35,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
             "units",
         ],
     ),
+    ("discovery", &["config", "target"]),
     (
         "tracker",
         &[
@@ -64,6 +65,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
             "budget",
             "config",
             "decode",
+            "discovery",
             "expose",
             "failure",
             "probe",
@@ -79,6 +81,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
             "classify",
             "config",
             "decode",
+            "discovery",
             "expose",
             "failure",
             "fetch",
@@ -105,6 +108,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
             "config",
             "decode",
             "demo",
+            "discovery",
             "expose",
             "failure",
             "fetch",
@@ -124,7 +128,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
 ];
 
 /// Where each of these crates is at home; nowhere else may its name stand.
-const HOMES: [(&str, &[&str]); 19] = [
+const HOMES: [(&str, &[&str]); 20] = [
     ("prost", &["decode", "demo"]),
     ("flate2", &["decode", "demo", "server", "snapshots"]),
     ("serde_yaml", &["config"]),
@@ -136,6 +140,7 @@ const HOMES: [(&str, &[&str]); 19] = [
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("indicatif", &["commands"]),
+    ("simple_dns", &["discovery"]),
     ("listenfd", &["commands"]),
     ("sd_notify", &["commands"]),
     ("terminal_size", &["commands"]),

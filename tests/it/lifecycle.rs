@@ -18,7 +18,7 @@ use crate::servers::{GOROUTINES, Gate, Server, head, profile, until_closed};
 const PATIENT: &str = "modules: { default: { timeout: 1m, detail: { mode: off } } }\n";
 
 /// A healthy target that keeps its connections open, and how many there were.
-fn keeping() -> (Server, Arc<AtomicUsize>) {
+pub(crate) fn keeping() -> (Server, Arc<AtomicUsize>) {
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&connections);
     let body = profile();

@@ -176,21 +176,29 @@ fn serve(stream: TcpStream, note: impl Fn()) {
 pub(crate) enum Named {
     At(Vec<&'static [&'static str]>),
     Alias(&'static str),
+    /// Hosts and ports.
+    Services(Vec<(&'static str, u16)>),
+    /// The server fails itself.
+    Broken,
 }
 
 /// A name server on 127.0.0.1.
 #[derive(Debug)]
 pub(crate) struct NameServer {
+    names: Arc<Mutex<BTreeMap<&'static str, Named>>>,
     asked: Arc<Mutex<BTreeMap<(String, u16), usize>>>,
 }
 
 const A: u16 = 1;
 const CNAME: u16 = 5;
+const SRV: u16 = 33;
 const AAAA: u16 = 28;
 
 impl NameServer {
     pub(crate) fn start(names: BTreeMap<&'static str, Named>) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:53").unwrap();
+        let names = Arc::new(Mutex::new(names));
+        let known = Arc::clone(&names);
         let asked = Arc::new(Mutex::new(BTreeMap::new()));
         let counted = Arc::clone(&asked);
         thread::spawn(move || {
@@ -205,11 +213,27 @@ impl NameServer {
                     *times += 1;
                     *times
                 };
-                let reply = reply(&packet[..length], &names, &name, kind, times);
+                let reply = reply(
+                    &packet[..length],
+                    &known.lock().unwrap(),
+                    &name,
+                    kind,
+                    times,
+                );
                 socket.send_to(&reply, from).unwrap();
             }
         });
-        Self { asked }
+        Self { names, asked }
+    }
+
+    /// From now on the name is this.
+    pub(crate) fn tell(&self, name: &'static str, named: Named) {
+        self.names.lock().unwrap().insert(name, named);
+    }
+
+    /// From now on the name is nobody's.
+    pub(crate) fn forget(&self, name: &'static str) {
+        self.names.lock().unwrap().remove(name);
     }
 
     /// How many times an address of this name was looked up.
@@ -262,8 +286,18 @@ fn reply(
             }
         }
     }
+    if let Some(Named::Services(services)) = known.filter(|_| kind == SRV) {
+        for (host, port) in services {
+            let data = [&[0, 0, 0, 0], &port.to_be_bytes()[..], &written(host)].concat();
+            records.push(record(owner, SRV, &data));
+        }
+    }
     // An answer with recursion; name error where nobody knows the name.
-    let code = if names.contains_key(name) { 0x80 } else { 0x83 };
+    let code = match names.get(name) {
+        Some(Named::Broken) => 0x82,
+        Some(_) => 0x80,
+        None => 0x83,
+    };
     let count = u16::try_from(records.len()).unwrap().to_be_bytes();
     let end = 12 + written(name).len() + 4;
     let mut reply = query[..2].to_vec();

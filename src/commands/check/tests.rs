@@ -38,6 +38,52 @@ fn an_error_has_its_place_and_a_hint() {
 }
 
 #[test]
+fn targets_in_files_are_found_and_held_to_the_same() {
+    let check = |yaml: &str, targets: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("exporter.yml");
+        std::fs::write(&file, yaml).unwrap();
+        std::fs::write(directory.path().join("a.yml"), targets).unwrap();
+        let mut out = Vec::new();
+        let code = run(Some(&file), None, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let text = text.replace(&format!("{}/", directory.path().display()), "");
+        (code, text)
+    };
+    let yaml = "file_sd_configs: [{ files: ['*.yml', b.json] }]\n\
+        dns_sd_configs: [{ names: [_a._tcp.b], labels: { k: v } }, { names: [c, d], type: A, port: 1, scheme: https }]";
+    let own = yaml.replace("'*.yml'", "a.yml");
+    let (code, text) = check(&own, "- { targets: [a:1], labels: { env: prod } }");
+    assert_eq!(code, VALID, "{text}");
+    let expected = "
+targets in files: 1
+  looks at a.yml, reads it again after 5m at the latest
+  looks at b.json, reads it again after 5m at the latest
+  http://a:1 by module default, env=\"prod\"
+
+targets in DNS, not asked for here; only what allow permits is taken
+  SRV records of _a._tcp.b, http at the ports they name, every 30s, by module default, k=\"v\"
+  A records of c, https at port 1, every 30s, by module default
+  A records of d, https at port 1, every 30s, by module default
+
+probes may go to
+  the targets in files that not everybody may write to
+";
+    assert!(text.contains(expected), "{text}");
+    let (code, text) = check(&own, "- { targets: [a:1, b] }");
+    assert_eq!(code, INVALID);
+    let expected = "a.yml:1:20: [0].targets[1]: the target has no port: write host:port, for example localhost:6060\n";
+    assert_eq!(text, expected);
+    // The configuration is in the folder, too, and is no list of targets.
+    let (code, text) = check(yaml, "[]");
+    assert_eq!(code, INVALID);
+    assert!(
+        text.starts_with("exporter.yml:1:1: expected a list, found a map"),
+        "{text}"
+    );
+}
+
+#[test]
 fn the_defaults_are_told() {
     let mut out = Vec::new();
     assert_eq!(run(None, None, &mut out).unwrap(), VALID);

@@ -40,6 +40,8 @@ modules:
       detail_body_bytes: 64MiB
       inflated_bytes: 128MiB
 targets: []
+file_sd_configs: []
+dns_sd_configs: []
 probes:
   per_target: 1
   total: 64
@@ -294,6 +296,8 @@ proptest! {
                 module: Some(name),
                 labels: Some(UniqueMap(vec![(label.0, value)])),
             }]),
+            file_sd_configs: None,
+            dns_sd_configs: None,
             allow: flags.0.then(Vec::new),
             probes: Some(RawProbes {
                 per_target: Some(probes.0),

@@ -16,7 +16,7 @@ async fn what_the_asker_got_wrong_is_400() {
     check("/probe?target=a:1&module=nope", "no module \"nope\"").await;
     check("/probe?target=a:1&module=a&module=b", "differ").await;
     check("/probe?target=ftp://a", "scheme").await;
-    check("/targets/metrics?target=a:1", "no static target").await;
+    check("/targets/metrics?target=a:1", "no target").await;
     let headed = Request::get("/probe?target=127.0.0.1:1")
         .header("X-Prometheus-Scrape-Timeout-Seconds", "soon");
     exporter
