@@ -21,7 +21,7 @@ const FOLDER_OF_KUBERNETES: &str = "examples/kubernetes";
 
 /// Where files are, how their names end, and the test that holds what is in them: a file of the repository, and a function
 /// there. The first line that fits counts. A new kind of file needs a line, and each line a file.
-const HELD_BY: [(&str, &str, &str, &str); 21] = [
+const HELD_BY: [(&str, &str, &str, &str); 28] = [
     (
         "",
         "README.md",
@@ -63,6 +63,48 @@ const HELD_BY: [(&str, &str, &str, &str); 21] = [
         ".yml",
         "src/config/tests.rs",
         "every_example_can_be_used",
+    ),
+    (
+        "discovery/exporter.yml",
+        "",
+        "tests/it/docs.rs",
+        "commands_of_readme_are_tested",
+    ),
+    (
+        "discovery/targets/",
+        "",
+        "tests/it/docs.rs",
+        "commands_of_readme_are_tested",
+    ),
+    (
+        "docker/",
+        "ockerfile",
+        "tests/it/packaging.rs",
+        "dockerfiles_pass_the_linter",
+    ),
+    (
+        "docker/Dockerfile.dockerignore",
+        "",
+        "tests/it/packaging.rs",
+        "images_hold_one_program_of_nobody",
+    ),
+    (
+        "docker/compose.yml",
+        "",
+        "tests/it/packaging.rs",
+        "the_stack_is_what_compose_reads",
+    ),
+    (
+        "docker/exporter.yml",
+        "",
+        "tests/it/packaging.rs",
+        "configurations_of_the_stack_can_be_used",
+    ),
+    (
+        "docker/prometheus.yml",
+        "",
+        "tests/it/packaging.rs",
+        "configurations_of_the_stack_can_be_used",
     ),
     ("go/", ".go", "tests/it/go.rs", "start"),
     ("go/go.mod", "", "tests/it/go.rs", "start"),
