@@ -288,8 +288,12 @@ fn until(bytes: &[u8], stop: impl Fn(u8) -> bool) -> &[u8] {
 /// Whether a path has these whole elements, given with both their slashes. Paths are short: a search that sets
 /// nothing up is the fastest.
 fn contains(path: &[u8], elements: &[u8]) -> bool {
-    memchr::memchr_iter(b'/', path).any(|slash| {
-        path.get(slash..)
+    // By its second byte: a path has many slashes.
+    let Some(&second) = elements.get(1) else {
+        return false;
+    };
+    memchr::memchr_iter(second, path).any(|at| {
+        path.get(at.saturating_sub(1)..)
             .is_some_and(|rest| rest.starts_with(elements))
     })
 }

@@ -38,7 +38,7 @@ pub(super) fn inflate(
         reason = "this is the capped wrapper the ban points to"
     )]
     let mut reader = flate2::bufread::GzDecoder::new(body);
-    let mut piece = vec![0; PIECE_BYTES];
+    let mut piece = vec![0; expected(body, limit).saturating_add(1).min(PIECE_BYTES)];
     let mut total = 0_u64;
     let mut members = 1;
     loop {
@@ -77,6 +77,17 @@ pub(super) fn inflate(
             Err(_) => return Ok(End::Cut),
         }
     }
+}
+
+/// How many bytes are in a body, by what its end says of the last member: never more than so many compressed ones can
+/// hold, nor than the limit, so that a lie costs no more than the truth of another body would.
+pub(super) fn expected(body: &[u8], limit: u64) -> usize {
+    /// Deflate repeats at most 258 bytes for two bits (zlib's technical notes, "Maximum Expansion Factor").
+    const MOST_FOR_A_BYTE: usize = 1032;
+    let said = body.last_chunk().map_or(0, |end| u32::from_le_bytes(*end));
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let most = body.len().saturating_mul(MOST_FOR_A_BYTE).min(limit);
+    usize::try_from(said).unwrap_or(usize::MAX).min(most)
 }
 
 /// The length of a body, for messages.

@@ -118,6 +118,8 @@ pub struct Decoder {
     wanted: Wanted,
     limits: Limits,
     state: State,
+    /// The bytes that a body may turn out to have, where something tells.
+    expected: usize,
 }
 
 #[derive(Debug)]
@@ -143,6 +145,7 @@ impl Decoder {
             wanted,
             limits: *limits,
             state: State::Sniffing(Vec::new()),
+            expected: 0,
         }
     }
 
@@ -240,7 +243,7 @@ impl Decoder {
         self.state = match first {
             [] => return Ok(()),
             _ if first.starts_with(GZIP_MAGIC) => State::Gzip(Vec::new()),
-            _ if is_binary(first) => State::Protobuf(Vec::new()),
+            _ if is_binary(first) => State::Protobuf(Vec::with_capacity(self.expected)),
             _ if self.wanted != Wanted::Goroutines => {
                 return Err(DecodeError::NotPprof {
                     found: "text, while of this profile only the protobuf form is read",
@@ -261,6 +264,7 @@ fn inflate<S: Sink>(
     sink: &mut S,
 ) -> Result<Summary, DecodeError> {
     let mut inner = Decoder::wanting(wanted, &limits);
+    inner.expected = gzip::expected(body, limits.inflated_bytes);
     let end = gzip::inflate(body, limits.inflated_bytes, |piece| {
         inner.push(piece, sink)?;
         inner.refuse_gzip()

@@ -68,7 +68,7 @@ fn parse_state(id: u64, text: &[u8]) -> Option<Header<'_>> {
     };
     let comma = memchr::memchr(b',', state);
     let (mut reason, mut rest) = state.split_at(comma.unwrap_or(state.len()));
-    loop {
+    while reason.last() == Some(&b')') {
         if let Some(cut) = reason.strip_suffix(b" (leaked)") {
             header.leaked = true;
             reason = cut;
