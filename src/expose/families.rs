@@ -1,10 +1,10 @@
-//! Collects samples by metric, so that each family is written once however many targets it comes from, and
-//! writes the text format. It refuses to know what the numbers mean.
+//! Collects samples by metric, so that each family is written once however many targets it comes from, in the text
+//! format. It refuses to know what the numbers mean.
+//!
+//! Source of the format: <https://prometheus.io/docs/instrumenting/exposition_formats/>, version 0.0.4.
 
 use std::collections::BTreeMap;
-
-use prometheus::TextEncoder;
-use prometheus::proto;
+use std::fmt::Write as _;
 
 use super::metrics::{ALL, Kind, Metric};
 
@@ -12,17 +12,17 @@ use super::metrics::{ALL, Kind, Metric};
 pub type ExtraLabels = [(String, String)];
 
 /// The exposition could not be written; this is a fault of the program's own.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the exposition could not be written: {problem}")]
-pub struct ExposeError {
-    /// What the encoder says.
-    problem: String,
-}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the exposition could not be written: a number has no text")]
+pub struct ExposeError;
 
-/// Samples by metric, in the order of [`ALL`].
+/// The text of each family with samples, in the order of [`ALL`]; the format has no way to write one without.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Families {
-    families: BTreeMap<usize, (Metric, Vec<proto::Metric>)>,
+    texts: BTreeMap<usize, String>,
+    /// The rank of the family written to last: the next sample is most often one of the same.
+    last: usize,
+    failed: bool,
 }
 
 impl Families {
@@ -40,70 +40,70 @@ impl Families {
             "labels of {}",
             metric.name
         );
+        let text = self.family(metric);
+        text.push_str(metric.name);
         let extra = extra
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
         // A configured label never replaces one of ours: two series could become the same.
         let extra = extra.filter(|(name, _)| !metric.labels.contains(name));
         let own = metric.labels.iter().copied().zip(values.iter().copied());
-        let mut sample = proto::Metric::default();
-        sample.set_label(
-            extra
-                .chain(own)
-                .map(|(name, value)| pair(name, value))
-                .collect(),
-        );
-        if metric.kind == Kind::Counter {
-            let mut counter = proto::Counter::default();
-            counter.set_value(number);
-            sample.set_counter(counter);
-        } else {
-            let mut gauge = proto::Gauge::default();
-            gauge.set_value(number);
-            sample.set_gauge(gauge);
+        let mut before = '{';
+        for (name, value) in extra.chain(own) {
+            text.push(before);
+            text.push_str(name);
+            text.push_str("=\"");
+            escape(text, value, true);
+            text.push('"');
+            before = ',';
         }
-        let rank = ALL
-            .iter()
-            .position(|m| m.name == metric.name)
-            .unwrap_or(ALL.len());
-        self.families
-            .entry(rank)
-            .or_insert((metric, Vec::new()))
-            .1
-            .push(sample);
+        if before == ',' {
+            text.push('}');
+        }
+        self.failed |= writeln!(text, " {number}").is_err();
     }
 
-    /// The text format, families in the order of [`ALL`], samples in the order they were added. A family
-    /// without samples is left out, as the format has no way to write it.
+    /// The text format, families in the order of [`ALL`], samples in the order they were added.
     pub(super) fn render(self) -> Result<String, ExposeError> {
-        let families: Vec<_> = self
-            .families
-            .into_values()
-            .filter(|(_, samples)| !samples.is_empty())
-            .map(|(metric, samples)| {
-                let mut family = proto::MetricFamily::default();
-                family.set_name(metric.name.to_owned());
-                family.set_help(metric.help.to_owned());
-                family.set_field_type(match metric.kind {
-                    Kind::Counter => proto::MetricType::COUNTER,
-                    // No metric of a target is a histogram; a test holds that.
-                    Kind::Gauge | Kind::Histogram => proto::MetricType::GAUGE,
-                });
-                *family.mut_metric() = samples;
-                family
-            })
-            .collect();
-        TextEncoder::new()
-            .encode_to_string(&families)
-            .map_err(|problem| ExposeError {
-                problem: problem.to_string(),
-            })
+        if self.failed {
+            return Err(ExposeError);
+        }
+        Ok(self.texts.into_values().collect())
+    }
+
+    /// The text of the family of `metric`, which begins with what is to be known of it.
+    fn family(&mut self, metric: Metric) -> &mut String {
+        let is_this = |other: &Metric| other.name == metric.name;
+        if !ALL.get(self.last).is_some_and(is_this) {
+            self.last = ALL.iter().position(is_this).unwrap_or(ALL.len());
+        }
+        self.texts.entry(self.last).or_insert_with(|| {
+            let mut text = String::from("# HELP ");
+            text.push_str(metric.name);
+            text.push(' ');
+            escape(&mut text, metric.help, false);
+            text.push_str("\n# TYPE ");
+            text.push_str(metric.name);
+            text.push_str(match metric.kind {
+                Kind::Counter => " counter\n",
+                // No metric of a target is a histogram; a test holds that.
+                Kind::Gauge | Kind::Histogram => " gauge\n",
+            });
+            text
+        })
     }
 }
 
-fn pair(name: &str, value: &str) -> proto::LabelPair {
-    let mut pair = proto::LabelPair::default();
-    pair.set_name(name.to_owned());
-    pair.set_value(value.to_owned());
-    pair
+/// Writes a label's value, or what is to be known of a metric, which may hold quotes as they are.
+fn escape(text: &mut String, value: &str, quotes: bool) {
+    let special = |c: char| matches!(c, '\\' | '\n') || (quotes && c == '"');
+    let mut rest = value;
+    while let Some((plain, from)) = rest.find(special).and_then(|at| rest.split_at_checked(at)) {
+        let mut from = from.chars();
+        text.push_str(plain);
+        text.push('\\');
+        text.extend(from.next().map(|c| if c == '\n' { 'n' } else { c }));
+        rest = from.as_str();
+    }
+    text.push_str(rest);
 }

@@ -129,7 +129,7 @@ const HOMES: [(&str, &[&str]); 19] = [
     ("flate2", &["decode", "demo", "server", "snapshots"]),
     ("serde_yaml", &["config"]),
     ("reqwest", &["fetch"]),
-    ("prometheus", &["expose", "self_metrics"]),
+    ("prometheus", &["self_metrics"]),
     ("axum", &["commands", "demo", "server"]),
     ("anyhow", &["commands", "main"]),
     ("clap", &["cli"]),
