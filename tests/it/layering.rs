@@ -124,12 +124,13 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
 ];
 
 /// Where each of these crates is at home; nowhere else may its name stand.
-const HOMES: [(&str, &[&str]); 19] = [
+const HOMES: [(&str, &[&str]); 20] = [
     ("prost", &["decode", "demo"]),
     ("flate2", &["decode", "demo", "server", "snapshots"]),
     ("serde_yaml", &["config"]),
     ("reqwest", &["fetch"]),
     ("prometheus", &["self_metrics"]),
+    ("mimalloc", &["main"]),
     ("axum", &["commands", "demo", "server"]),
     ("anyhow", &["commands", "main"]),
     ("clap", &["cli"]),
