@@ -23,16 +23,26 @@ const MAX_SOCKETS: usize = 64;
 /// What targets see in their logs.
 const USER_AGENT: &str = concat!("goroutine_exporter/", env!("CARGO_PKG_VERSION"));
 
-/// The clients of one module: one for everything over TCP, one for each unix socket.
+/// The clients of one module: those for everything over TCP, and one for each unix socket.
 pub(super) struct Clients {
-    tcp: Client,
+    tcp: Tcp,
     /// The same without the client certificate, for other origins that a target redirects to. With sessions of its own:
     /// a resumed one would tell who opened it.
-    away: Client,
+    away: Tcp,
     tls: ClientConfig,
     http2: bool,
     /// Oldest first.
     sockets: Mutex<Vec<(PathBuf, Client)>>,
+}
+
+/// Clients over TCP that differ in what becomes of a connection behind an answer.
+#[derive(Clone)]
+struct Tcp {
+    /// It stays open for the next request.
+    keeps: Client,
+    /// It is closed. A connection never gives back the room that its largest answer took, 400 KiB at most, so that one large
+    /// answer from each of many targets would be paid for in memory as long as they are probed.
+    closes: Client,
 }
 
 /// reqwest would print its proxy, and with it the proxy's password.
@@ -48,13 +58,19 @@ impl Clients {
     /// The clients of `spec`, with what its TLS files hold in `tls`.
     pub(super) fn new(spec: &FetchSpec, tls: &TlsSpec) -> Result<Self, FetchBuildError> {
         let config = client_config(tls, spec.http2)?;
-        let over_tcp = |tls: ClientConfig| {
-            let mut builder = builder(tls, spec.http2);
-            if let Some(url) = &spec.proxy {
-                builder = builder
-                    .proxy(reqwest::Proxy::all(url.clone()).map_err(|_| FetchBuildError::Proxy)?);
-            }
-            build(builder)
+        let over_tcp = |tls: ClientConfig| -> Result<Tcp, FetchBuildError> {
+            let client = |idle: usize| {
+                let mut builder = builder(tls.clone(), spec.http2).pool_max_idle_per_host(idle);
+                if let Some(url) = &spec.proxy {
+                    let proxy = reqwest::Proxy::all(url.clone());
+                    builder = builder.proxy(proxy.map_err(|_| FetchBuildError::Proxy)?);
+                }
+                build(builder)
+            };
+            Ok(Tcp {
+                keeps: client(1)?,
+                closes: client(0)?,
+            })
         };
         let tcp = over_tcp(config.clone())?;
         let away = if tls.identity.is_some() {
@@ -75,11 +91,16 @@ impl Clients {
         })
     }
 
-    /// The client for the target, or for another origin that it redirected to.
-    pub(super) fn tcp(&self, party: Party) -> Client {
-        match party {
-            Party::Target => self.tcp.clone(),
-            Party::Redirect | Party::Proxy => self.away.clone(),
+    /// The client for whoever is asked, which keeps the connection open afterwards or does not.
+    pub(super) fn tcp(&self, party: Party, keep: bool) -> Client {
+        let tcp = match party {
+            Party::Target => &self.tcp,
+            Party::Redirect | Party::Proxy => &self.away,
+        };
+        if keep {
+            tcp.keeps.clone()
+        } else {
+            tcp.closes.clone()
         }
     }
 

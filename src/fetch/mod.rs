@@ -82,8 +82,9 @@ pub struct Request<'a> {
     pub body_limit: u64,
     /// When to give up, whatever is going on.
     pub deadline: Instant,
-    /// Whether it is sent a second time when the target closes the idle connection that it went to: never what costs
-    /// the target something, which may have paid already.
+    /// Whether it is one of those that come again and again: sent a second time when the target closes the idle connection
+    /// that it went to, and on a connection that stays open. Never what costs the target something: it may have paid
+    /// already, and its answers are large.
     pub again: bool,
 }
 
@@ -225,7 +226,7 @@ impl Fetcher {
             let endpoint = Endpoint::of_url(url).ok_or(FetchError::Internal {
                 what: "a URL without a host",
             })?;
-            (self.clients.tcp(party), endpoint)
+            (self.clients.tcp(party, request.again), endpoint)
         };
         let rooted = party == Party::Target && request.target.is_rooted();
         let hop = Hop {

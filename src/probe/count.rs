@@ -1,14 +1,22 @@
 //! From the bytes of a goroutine profile to the groups with series: the part of a probe that computes. Pure but for the
 //! state it is handed and the clock it takes durations from.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::ProbeError;
 use crate::budget::{DetailMode, Expensive};
 use crate::config::{Module, Profile};
-use crate::decode::{DecodeError, decode};
+use crate::decode::{DecodeError, Limits, decode};
 use crate::tally::{Collector, Selection, Tally, select, steady};
 use crate::tracker::TargetState;
+
+/// A body of so many bytes, and of so many when inflated, is counted where it arrives: that takes a millisecond or less, as
+/// long as handing it to another thread and back when both processors sleep. Most profiles of healthy services are so
+/// small: 200 goroutines with 60 stacks come to 5 kB and 25.
+const SMALL_BODY: usize = 16 * 1024;
+const SMALL_INFLATED: u64 = 128 * 1024;
 
 /// What counting came to, and how long it took.
 #[derive(Debug)]
@@ -26,9 +34,31 @@ pub struct Counted {
 /// Cost: one pass, memory bounded by the module's `limits.inflated_bytes` and by the number of distinct stacks.
 #[must_use]
 pub fn count(body: &[u8], module: &Module) -> Counted {
+    count_within(body, module, module.decode)
+}
+
+/// The same at once, when that blocks for no longer than any other step of a probe; otherwise nothing.
+///
+/// # Errors
+/// When counting panicked, as it fails on a thread of its own.
+pub(super) fn count_here(body: &[u8], module: &Module) -> Result<Option<Counted>, ProbeError> {
+    if body.len() > SMALL_BODY {
+        return Ok(None);
+    }
+    let limits = Limits {
+        inflated_bytes: module.decode.inflated_bytes.min(SMALL_INFLATED),
+    };
+    let counting = || count_within(body, module, limits);
+    // Nothing of it is seen again after a panic.
+    let counted = catch_unwind(AssertUnwindSafe(counting)).map_err(|_| ProbeError::Panicked)?;
+    let too_large = matches!(counted.tally, Err(DecodeError::TooLarge { .. }));
+    Ok(Some(counted).filter(|_| !too_large))
+}
+
+fn count_within(body: &[u8], module: &Module, limits: Limits) -> Counted {
     let begun = Instant::now();
     let mut collector = Collector::new(&module.rules);
-    let decoded = decode(body, &module.decode, &mut collector);
+    let decoded = decode(body, &limits, &mut collector);
     let decode = begun.elapsed();
     match decoded {
         Ok(summary) => {

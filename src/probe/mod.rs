@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use count::count_here;
 pub use count::{Counted, choose, count};
 pub use gate::{Bench, Costly, Gate, Place, Turn};
 pub use outcome::{Contended, Phases, ProbeError, ProbeOutcome, ProbeReport, Waited};
@@ -96,8 +97,8 @@ struct Progress {
 
 /// Probes a target.
 ///
-/// Cost: a connection, the body in memory up to the module's limit, and one pass over it on a thread of its own;
-/// what counting takes is told at [`count()`].
+/// Cost: a connection, the body in memory up to the module's limit, and one pass over it, on a thread of its own unless it
+/// is small; what counting takes is told at [`count()`].
 pub async fn probe(mut job: ProbeJob<'_>) -> ProbeOutcome {
     let mut progress = Progress::default();
     let place = job.place.take();
@@ -210,12 +211,17 @@ impl Running<'_> {
         let module = Arc::clone(self.job.module);
         let bytes = Bytes::from(body.bytes);
         let counting = bytes.clone();
-        let counted = self.compute(self.deadline, move || count(&counting, &module));
+        let counted = if let Some(counted) = count_here(&bytes, &module)? {
+            counted
+        } else {
+            let work = move || count(&counting, &module);
+            self.compute(self.deadline, work).await?
+        };
         let Counted {
             tally,
             decode,
             classify,
-        } = counted.await?;
+        } = counted;
         progress.phases.decode = Some(decode);
         progress.phases.classify = classify;
         let whole = body.cut.is_none();

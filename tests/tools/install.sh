@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), Python 3,
-# Chromium (with its driver), tmux, groff, OpenSSL, iproute2, systemd's tools, valgrind, kubectl, cargo-deny, hadolint,
+# Installs what the tests need beside Rust: Prometheus (with promtool), Alertmanager (with amtool), blackbox_exporter,
+# Python 3, Chromium (with its driver), tmux, groff, OpenSSL, iproute2, systemd's tools, valgrind, kubectl, cargo-deny, hadolint,
 # JSON schemas and four Go toolchains. Safe to run again and again: what is there already is only named.
 #
 #   tests/tools/install.sh
@@ -56,7 +56,7 @@ digests() {
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # part NAME VERSION [WHERE]: the one line each part gets.
-part() { printf '%-24s %-12s %s\n' "$1" "$2" "${3:-}"; }
+part() { printf '%-28s %-12s %s\n' "$1" "$2" "${3:-}"; }
 
 # lacking NAME WHY
 lacking() {
@@ -91,6 +91,7 @@ renders() { "$1" kustomize "$repository/examples/kubernetes/overlays/sidecar" >/
 wanted=''
 have promtool && have prometheus || wanted="$wanted prometheus"
 have prometheus-alertmanager && have amtool || wanted="$wanted prometheus-alertmanager"
+have prometheus-blackbox-exporter || wanted="$wanted prometheus-blackbox-exporter"
 have python3 || wanted="$wanted python3"
 have curl || wanted="$wanted curl"
 have tmux || wanted="$wanted tmux"
@@ -136,7 +137,7 @@ if [ -n "$wanted" ] && have apt-get; then
 fi
 
 if have rustc; then part rust "$(rustc --version | cut -d' ' -f2)"; else lacking rust 'see https://rustup.rs'; fi
-for program in prometheus promtool prometheus-alertmanager amtool; do
+for program in prometheus promtool prometheus-alertmanager amtool prometheus-blackbox-exporter; do
     if have "$program"; then
         part "$program" "$(prometheus_version "$program")" "$(command -v "$program")"
     else

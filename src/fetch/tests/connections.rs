@@ -179,7 +179,33 @@ async fn what_costs_the_target_is_not_sent_again() {
         matches!(error, FetchError::Connect(ConnectFault::Closed)),
         "{error:?}"
     );
-    assert_eq!((server.heads().len(), server.connections()), (2, 1));
+    assert_eq!((server.heads().len(), server.connections()), (2, 2));
+}
+
+#[tokio::test]
+async fn what_costs_the_target_has_connections_of_its_own() {
+    let server = Server::start(|_| ok("x")).await;
+    let (fetcher, policy) = (plain(), loopback());
+    let target = server.address.to_string();
+    let parsed = target.parse().unwrap();
+    let request = Request {
+        target: &parsed,
+        path: "/p",
+        query: "debug=2",
+        policy: &policy,
+        body_limit: 9,
+        deadline: Instant::now() + PATIENCE,
+        again: false,
+    };
+    for (costly, connections) in [(false, 1), (true, 2), (false, 2), (true, 3), (false, 3)] {
+        if costly {
+            let mut answer = fetcher.open(&request).await.unwrap();
+            while answer.chunk().await.unwrap().is_some() {}
+        } else {
+            fetch(&fetcher, &policy, &target).await.unwrap();
+        }
+        assert_eq!(server.connections(), connections);
+    }
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ async fn a_connection_that_led_elsewhere_is_confirmed_or_refused() {
 async fn nothing_is_connected_to_without_a_checked_address() {
     let server = Server::start(|_| ok("x")).await;
     let clients = Clients::new(&FetchSpec::default(), &TlsSpec::default()).unwrap();
-    let client = clients.tcp(Party::Target);
+    let client = clients.tcp(Party::Target, true);
     let url = format!("http://localhost:{}/", server.address.port());
     // Without a trace, and with one in which another name is pinned.
     assert!(client.get(&url).send().await.is_err());
