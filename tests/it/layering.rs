@@ -128,7 +128,7 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
 ];
 
 /// Where each of these crates is at home; nowhere else may its name stand.
-const HOMES: [(&str, &[&str]); 20] = [
+const HOMES: [(&str, &[&str]); 21] = [
     ("prost", &["decode", "demo"]),
     ("flate2", &["decode", "demo", "server", "snapshots"]),
     ("serde_yaml", &["config"]),
