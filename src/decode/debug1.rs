@@ -113,8 +113,12 @@ impl Reader {
                 return;
             }
             Section::Whole(text) => (text, false),
-            // Go ends each stack with a blank line; without one it may lack frames, unless it completes the total.
-            Section::Last(text) => (text, !self.completes_the_total(text)),
+            // Go ends each stack with a blank line; without one it may lack frames, unless it completes the total. Further
+            // blank lines say nothing.
+            Section::Last(text) => {
+                let blank = text.iter().all(u8::is_ascii_whitespace);
+                (text, !blank && !self.completes_the_total(text))
+            }
             Section::Cut(text) => (text, true),
             Section::Part(_) | Section::Overlong => {
                 self.damage += 1;
