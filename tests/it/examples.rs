@@ -7,6 +7,7 @@ mod manifests;
 mod recipes;
 mod relabelling;
 mod replicas;
+mod shards;
 
 use std::collections::BTreeSet;
 use std::fs;

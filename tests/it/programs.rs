@@ -213,19 +213,31 @@ impl Exporter {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("exporter.yml");
         std::fs::write(&file, config).unwrap();
-        let program = Program::start(
-            command()
-                .args(["serve", "--web.listen-address", "127.0.0.1:0"])
-                .args(["--log.level", "debug", "--config.file"])
-                .arg(file)
-                .args(flags),
-        );
+        let program = Self::serve("127.0.0.1:0", &file, flags);
         let address = program.listening();
         Self {
             program,
             address,
             folder,
         }
+    }
+
+    fn serve(listen: &str, file: &Path, flags: &[&str]) -> Program {
+        Program::start(
+            command()
+                .args(["serve", "--web.listen-address", listen])
+                .args(["--log.level", "debug", "--config.file"])
+                .arg(file)
+                .args(flags),
+        )
+    }
+
+    /// Serves again after its end, where it did before.
+    pub(crate) fn restart(&mut self) {
+        assert!(self.program.ended(), "it has not ended");
+        let listen = self.address.to_string();
+        self.program = Self::serve(&listen, &self.config_file(), &[]);
+        assert_eq!(self.program.listening(), self.address);
     }
 
     /// Its configuration file.

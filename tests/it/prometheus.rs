@@ -88,7 +88,7 @@ impl Prometheus {
     }
 
     /// The series an expression comes to.
-    fn series(&self, expression: &str) -> Vec<serde_json::Value> {
+    pub(crate) fn series(&self, expression: &str) -> Vec<serde_json::Value> {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("query", expression);
         let answer = get(self.address, &format!("/api/v1/query?{}", query.finish()));
