@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use goroutine_exporter::decode::messages::{Function, Line, Location, Profile, Sample, ValueType};
 use prost::Message as _;
@@ -232,7 +232,10 @@ fn probes(server: &Prometheus) -> BTreeMap<String, Vec<Millis>> {
         let instance = text(&one["metric"]["instance"]).to_owned();
         let times = each(&one["values"]).map(|sample| {
             assert_eq!(sample[1], "1", "{instance}");
-            (sample[0].as_f64().unwrap() * 1e3).round() as Millis
+            let seconds = sample[0].as_f64().unwrap();
+            // Half a millisecond more, so that cutting it to whole ones rounds.
+            let since = Duration::from_secs_f64(seconds + 0.0005);
+            Millis::try_from(since.as_millis()).unwrap()
         });
         let before = found.insert(instance.clone(), times.collect());
         assert!(before.is_none(), "two series of one target: {one}");
@@ -290,7 +293,7 @@ impl Watch {
         }
     }
 
-    fn discover<'a>(&self, targets: impl Iterator<Item = &'a Target> + Clone) {
+    fn discover<'a>(&self, targets: &(impl Iterator<Item = &'a Target> + Clone)) {
         for folder in &self.folders {
             discover(folder, targets.clone());
         }
@@ -336,7 +339,7 @@ fn three_exporters_share_300_targets_through_death_and_moves() {
     // The targets that moved still answer where they were, but are not asked there any more.
     let elsewhere: Vec<Target> = (TARGETS..TARGETS + MOVED).map(target).collect();
     let fleet = || targets.iter().skip(MOVED).chain(&elsewhere);
-    watch.discover(fleet());
+    watch.discover(&fleet());
     come_to_know(servers, fleet());
     let moved = now();
     grow(fleet());
