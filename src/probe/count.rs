@@ -34,7 +34,7 @@ pub struct Counted {
 /// Cost: one pass, memory bounded by the module's `limits.inflated_bytes` and by the number of distinct stacks.
 #[must_use]
 pub fn count(body: &[u8], module: &Module) -> Counted {
-    count_within(body, module, &module.decode)
+    count_within(body, module, module.decode)
 }
 
 /// The same at once, when that blocks for no longer than any other step of a probe; otherwise nothing.
@@ -48,17 +48,17 @@ pub(super) fn count_here(body: &[u8], module: &Module) -> Result<Option<Counted>
     let limits = Limits {
         inflated_bytes: module.decode.inflated_bytes.min(SMALL_INFLATED),
     };
-    let counting = || count_within(body, module, &limits);
+    let counting = || count_within(body, module, limits);
     // Nothing of it is seen again after a panic.
     let counted = catch_unwind(AssertUnwindSafe(counting)).map_err(|_| ProbeError::Panicked)?;
     let too_large = matches!(counted.tally, Err(DecodeError::TooLarge { .. }));
     Ok(Some(counted).filter(|_| !too_large))
 }
 
-fn count_within(body: &[u8], module: &Module, limits: &Limits) -> Counted {
+fn count_within(body: &[u8], module: &Module, limits: Limits) -> Counted {
     let begun = Instant::now();
     let mut collector = Collector::new(&module.rules);
-    let decoded = decode(body, limits, &mut collector);
+    let decoded = decode(body, &limits, &mut collector);
     let decode = begun.elapsed();
     match decoded {
         Ok(summary) => {
@@ -190,6 +190,27 @@ mod tests {
         let known: u64 = at_locks.map(|kind| kind["count"].as_u64().unwrap()).sum();
         assert!(known > 50, "{known}");
         assert_eq!(tally(PROTOBUF).at_locks(), known);
+    }
+
+    #[test]
+    fn what_is_small_is_counted_at_once_and_alike() {
+        let module = Module::default();
+        let here = |body: &[u8]| count_here(body, &module).unwrap();
+        assert!(PROTOBUF.len() <= SMALL_BODY);
+        let counted = here(PROTOBUF).unwrap().tally.unwrap();
+        assert_eq!(counted, tally(PROTOBUF));
+        assert!(TEXT.len() > SMALL_BODY);
+        assert!(here(TEXT).is_none());
+        // No profile is none, wherever it is found out.
+        let html = here(b"<html>").unwrap().tally;
+        assert!(matches!(html, Err(DecodeError::NotPprof { .. })));
+    }
+
+    #[test]
+    fn what_grows_too_large_is_not_counted_at_once() {
+        let mut module = Module::default();
+        module.decode.inflated_bytes = 1000;
+        assert!(count_here(PROTOBUF, &module).unwrap().is_none());
     }
 
     #[test]
