@@ -193,6 +193,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_small_is_counted_at_once_and_alike() {
+        let module = Module::default();
+        let here = |body: &[u8]| count_here(body, &module).unwrap();
+        assert!(PROTOBUF.len() <= SMALL_BODY);
+        let counted = here(PROTOBUF).unwrap().tally.unwrap();
+        assert_eq!(counted, tally(PROTOBUF));
+        assert!(TEXT.len() > SMALL_BODY);
+        assert!(here(TEXT).is_none());
+        // No profile is none, wherever it is found out.
+        let html = here(b"<html>").unwrap().tally;
+        assert!(matches!(html, Err(DecodeError::NotPprof { .. })));
+    }
+
+    #[test]
+    fn what_grows_too_large_is_not_counted_at_once() {
+        let mut module = Module::default();
+        module.decode.inflated_bytes = 1000;
+        assert!(count_here(PROTOBUF, &module).unwrap().is_none());
+    }
+
+    #[test]
     fn what_is_no_profile_is_not_counted() {
         let counted = count(b"<html>", &Module::default());
         assert!(matches!(counted.tally, Err(DecodeError::NotPprof { .. })));

@@ -211,17 +211,16 @@ impl Running<'_> {
         let module = Arc::clone(self.job.module);
         let bytes = Bytes::from(body.bytes);
         let counting = bytes.clone();
-        let counted = if let Some(counted) = count_here(&bytes, &module)? {
+        let Counted {
+            tally,
+            decode,
+            classify,
+        } = if let Some(counted) = count_here(&bytes, &module)? {
             counted
         } else {
             let work = move || count(&counting, &module);
             self.compute(self.deadline, work).await?
         };
-        let Counted {
-            tally,
-            decode,
-            classify,
-        } = counted;
         progress.phases.decode = Some(decode);
         progress.phases.classify = classify;
         let whole = body.cut.is_none();

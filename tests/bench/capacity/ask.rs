@@ -1,6 +1,6 @@
 //! The asker: as Prometheus asks, on connections that stay open, for an answer that may be compressed.
 
-use std::io::Read as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -55,13 +55,14 @@ impl Asker {
             .is_some_and(|encoding| encoding == "gzip");
         let body = response.bytes().await.unwrap();
         let took = begun.elapsed();
-        let mut text = String::new();
-        if packed {
-            let mut reader = flate2::bufread::MultiGzDecoder::new(&body[..]);
-            reader.read_to_string(&mut text).unwrap();
+        let plain = if packed {
+            let mut reader = flate2::write::GzDecoder::new(Vec::new());
+            reader.write_all(&body).unwrap();
+            reader.finish().unwrap()
         } else {
-            text.push_str(std::str::from_utf8(&body).unwrap());
-        }
+            body.to_vec()
+        };
+        let text = String::from_utf8(plain).unwrap();
         assert_eq!(status, 200, "{url}: {text}");
         Answer {
             took,
