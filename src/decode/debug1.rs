@@ -130,6 +130,7 @@ impl Reader {
         } else {
             self.first_line(text, cut)
         };
+        let rest = begun(rest);
         if self.wrong_kind || rest.iter().all(u8::is_ascii_whitespace) {
             self.truncated |= cut;
         } else if cut {
@@ -163,7 +164,7 @@ impl Reader {
             let total = profile_name(text).and_then(|(_, total)| number(total));
             (total, text::line(text).1)
         };
-        let count = number(stack).unwrap_or(0);
+        let count = number(begun(stack)).unwrap_or(0);
         total.is_some_and(|total| total == self.counted.saturating_add(count))
     }
 
@@ -293,6 +294,14 @@ fn hidden_before(visible: u64, addresses: &[u8], hidden: &mut Vec<u64>) -> Optio
     }
     hidden.clear();
     Some(())
+}
+
+/// A section without further blank lines before it: which of two sections those fall to, the pieces decide.
+fn begun(section: &[u8]) -> &[u8] {
+    let blank = section
+        .iter()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    section.get(blank.count()..).unwrap_or_default()
 }
 
 /// Address and call of `#\t0x728057\tmain.worker+0x17\t\t/home/ci/svc/main.go:19`. A frame without a symbol has only its
