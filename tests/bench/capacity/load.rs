@@ -15,6 +15,8 @@ use crate::watch::Held;
 /// Probes of one target with many groups; fewer where one takes long.
 const PROBES_OF_GROUPS: usize = 300;
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
+/// What the exporter answers when as many probes run as may.
+const BUSY: u16 = 503;
 
 /// So many targets in steady state.
 #[derive(Clone, Debug)]
@@ -24,7 +26,9 @@ pub(crate) struct Row {
     /// How long the measured intervals took.
     pub(crate) took: Duration,
     pub(crate) probes: usize,
-    /// CPU time in them.
+    /// Of all, the warming up included, those that the exporter had no time for: more than 64 at once.
+    pub(crate) refused: usize,
+    /// CPU time in the measured intervals.
     pub(crate) cpu: Duration,
     /// The same of the interval before them, in which every target is met, and asked for its detail.
     pub(crate) warm_up: Duration,
@@ -39,6 +43,7 @@ pub(crate) struct Row {
 #[derive(Debug)]
 struct Probed {
     measured: bool,
+    refused: bool,
     added: Duration,
     fault: Option<String>,
 }
@@ -93,21 +98,23 @@ pub(crate) async fn steady(targets: usize, interval: Duration, intervals: usize)
     }
     let took = since.elapsed();
     let held = watched.held();
-    let (mut added, mut faults) = (Vec::new(), Vec::new());
+    let (mut added, mut faults, mut refused) = (Vec::new(), Vec::new(), 0);
     while let Some(probed) = asking.join_next().await {
         let probed = probed.unwrap();
         faults.extend(probed.fault);
-        if probed.measured {
+        if probed.refused {
+            refused += 1;
+        } else if probed.measured {
             added.push(probed.added);
         }
     }
     added.sort_unstable();
-    let asked = (targets * (intervals + 1)) as f64;
+    let asked = (targets * (intervals + 1) - refused) as f64;
     let result = [("module", "default"), ("result", "success")];
     let counted = exporter.metric("goroutine_exporter_probes_total", &result);
     if counted != Some(asked) {
         faults.push(format!(
-            "{asked} probes asked for, {counted:?} counted by the exporter"
+            "{asked} probes answered, {counted:?} counted by the exporter"
         ));
     }
     let shared = exporter.metric("goroutine_exporter_probes_coalesced_total", &[]);
@@ -120,6 +127,7 @@ pub(crate) async fn steady(targets: usize, interval: Duration, intervals: usize)
         interval,
         took,
         probes: added.len(),
+        refused,
         cpu: *cpu.last().unwrap() - cpu[1],
         warm_up: cpu[1] - cpu[0],
         details,
@@ -134,6 +142,14 @@ async fn probe(asker: &Asker, fake: &Fake, measured: bool) -> Probed {
     let before = fake.done();
     let answer = asker.probe(&fake.address.to_string(), &[]).await;
     let after = fake.done();
+    if answer.status == BUSY {
+        return Probed {
+            measured,
+            refused: true,
+            added: Duration::ZERO,
+            fault: None,
+        };
+    }
     let said = fake.goroutines(before.profiles) as f64;
     let mut fault = answer.fault(|found| found == said);
     if after.profiles != before.profiles + 1 {
@@ -142,6 +158,7 @@ async fn probe(asker: &Asker, fake: &Fake, measured: bool) -> Probed {
     }
     Probed {
         measured,
+        refused: false,
         added: answer.took.saturating_sub(after.busy - before.busy),
         fault,
     }

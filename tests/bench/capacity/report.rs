@@ -240,17 +240,18 @@ fn peers_table(out: &mut fmt::Formatter<'_>, peers: &Peers) -> fmt::Result {
 
 fn targets_table(out: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
     out.write_str(
-        "\n| targets | every | s | probes | CPU of one core | with details | CPU of a probe | added: p50 | p99 | worst | MiB | at most | files | threads |\n\
-         |--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+        "\n| targets | every | s | probes | refused | CPU of one core | with details | CPU of a probe | added: p50 | p99 | worst | MiB | at most | files | threads |\n\
+         |--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     )?;
     for row in rows {
         writeln!(
             out,
-            "| {} | {} | {:.0} | {} | {:.1} % | {:.1} % | {} | {} | {} | {} | {:.1} | {:.1} | {} | {} |",
+            "| {} | {} | {:.0} | {} | {} | {:.1} % | {:.1} % | {} | {} | {} | {} | {:.1} | {:.1} | {} | {} |",
             thousands(row.targets as u64),
             humantime::format_duration(row.interval),
             row.took.as_secs_f64(),
             thousands(row.probes as u64),
+            row.refused,
             row.share() * 100.0,
             row.share_with_details(MET_EVERY) * 100.0,
             time(row.cpu_of_probe()),
