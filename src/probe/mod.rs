@@ -7,7 +7,7 @@
 //! that is being counted already is counted to its end, holding its place until then.
 //!
 //! Memory, whatever targets answer: for each probe at once `limits.body_bytes`; for each processor
-//! `limits.inflated_bytes` and tables of at most eight times that, 200 MiB at the most; for each of four expensive
+//! `limits.inflated_bytes` and tables of at most ten times that, 200 MiB at the most; for each of four expensive
 //! requests at once a collector of some MiB, 70 where a target does its worst, and `limits.body_bytes` where the answer is
 //! compressed.
 

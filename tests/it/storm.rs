@@ -90,7 +90,7 @@ fn memory_stays_within_the_limits_times_what_runs_at_once() {
 
     let peak = status(&exporter, "VmHWM").unwrap();
     let processors = std::thread::available_parallelism().unwrap().get() as u64;
-    let tables = (8 * BODY).min(200 * MIB);
+    let tables = (10 * BODY).min(200 * MIB);
     let bound =
         idle + AT_ONCE * (BODY + 512 * 1024) + processors * (BODY + tables) + TARGETS * 50_000;
     eprintln!(

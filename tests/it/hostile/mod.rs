@@ -195,7 +195,7 @@ fn bound(module: &str) -> u64 {
         "detail" => (2, 4),
         _ => (64, 128),
     };
-    let counting = (9 * inflated).min(200 + inflated);
+    let counting = (11 * inflated).min(200 + inflated);
     body + 1 + counting + if module.starts_with("detail") { 96 } else { 0 }
 }
 
