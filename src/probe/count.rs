@@ -12,11 +12,12 @@ use crate::decode::{DecodeError, Limits, decode};
 use crate::tally::{Collector, Selection, Tally, select, steady};
 use crate::tracker::TargetState;
 
-/// A body of so many bytes, and of so many when inflated, is counted where it arrives: that takes a millisecond or less, as
-/// long as handing it to another thread and back when both processors sleep. Most profiles of healthy services are so
-/// small: 200 goroutines with 60 stacks come to 5 kB and 25.
-const SMALL_BODY: usize = 16 * 1024;
-const SMALL_INFLATED: u64 = 128 * 1024;
+/// A body of so many bytes, and of so many when inflated, is counted where it arrives: that takes less than a millisecond,
+/// as long as handing it to another thread and back when both processors sleep. Many profiles of healthy services are so
+/// small: 200 goroutines with 60 stacks come to 5 kB and 25. A made-up one costs the square of its size (long names, and
+/// many calls that have them): some 3 ms here, and 40 with four times the bytes.
+const SMALL_BODY: usize = 8 * 1024;
+const SMALL_INFLATED: u64 = 32 * 1024;
 
 /// What counting came to, and how long it took.
 #[derive(Debug)]

@@ -355,6 +355,24 @@ fn tracker_limits(config: &Config) -> TrackerLimits {
 }
 
 #[cfg(test)]
+impl ServeOptions {
+    /// Those of a server that nothing was said about.
+    pub(super) fn plain() -> Self {
+        Self {
+            enable_lifecycle: false,
+            allow_any_target: false,
+            listens_on_loopback: true,
+            max_requests: 1,
+            timeout_offset: Duration::ZERO,
+            history_limit: 1,
+            base: String::new(),
+            prefix: String::new(),
+            origin: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -370,20 +388,6 @@ mod tests {
         check("modules: { a: { leak: { min_interval: 3h } } }", 180);
     }
 
-    fn options() -> ServeOptions {
-        ServeOptions {
-            enable_lifecycle: false,
-            allow_any_target: false,
-            listens_on_loopback: true,
-            max_requests: 1,
-            timeout_offset: Duration::ZERO,
-            history_limit: 1,
-            base: String::new(),
-            prefix: String::new(),
-            origin: None,
-        }
-    }
-
     #[test]
     fn a_reload_has_failed_when_either_file_could_not_be_used() {
         static TOLD: Mutex<Vec<ReloadStep>> = Mutex::new(Vec::new());
@@ -396,7 +400,7 @@ mod tests {
         let (file, web) = (write("exporter.yml", ""), write("web.yml", ""));
         let handle = ConfigHandle::load(Some(file), Vec::new()).unwrap();
         let web = Web::open(Some(&web)).unwrap();
-        let app = App::guarded(handle, options(), web, SystemTime::now()).unwrap();
+        let app = App::guarded(handle, ServeOptions::plain(), web, SystemTime::now()).unwrap();
         app.on_reload(|step| TOLD.lock().unwrap().push(step));
         let check = |exporter: &str, web: &str, current: bool| {
             write("exporter.yml", exporter);

@@ -17,9 +17,13 @@
     reason = "a benchmark that cannot go on must say so"
 )]
 
+mod gobuild;
 #[path = "../it/http.rs"]
 #[allow(dead_code, reason = "the tests need more of it")]
 mod http;
+#[path = "machine.rs"]
+#[allow(dead_code, reason = "other benchmarks need more of it")]
+mod machine;
 #[path = "../it/programs.rs"]
 #[allow(dead_code, reason = "the tests need more of it")]
 mod programs;
@@ -28,18 +32,16 @@ mod table;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Parser, ValueEnum};
 use http::Metrics;
-use programs::{Program, command, probe_path, repository, skip};
+use programs::{Program, command, probe_path};
 use table::Table;
 
-/// The newest Go: what it does is what is measured.
-const GO: &str = "1.27.3";
 /// However short the answer, the program is watched for so long: no way of looking may seem better because it was
 /// watched for less, and what follows an answer counts, too.
 const WATCH: Duration = Duration::from_millis(500);
@@ -147,15 +149,17 @@ fn main() {
     if !options.names.is_empty() && !options.names.iter().any(|n| "target_cost".contains(&**n)) {
         return;
     }
-    let Some(gaps) = build() else {
-        panic!("no measurement without Go {GO}");
+    let Some(gaps) = gobuild::build("gaps") else {
+        panic!("no measurement without Go {}", gobuild::GO);
     };
     println!("{}", run(&options, &gaps));
 }
 
 /// The table comes about, whole. No time is judged, but what the program itself cannot undercut.
 fn check() {
-    let Some(gaps) = build() else { return };
+    let Some(gaps) = gobuild::build("gaps") else {
+        return;
+    };
     let options = Options {
         goroutines: vec![200],
         shapes: vec![Shape::Shallow, Shape::Deep, Shape::Lock],
@@ -192,7 +196,7 @@ fn check() {
 /// All rounds of all sizes.
 fn run(options: &Options, gaps: &Path) -> Table {
     let exporter = Exporter::start();
-    let mut table = Table::new(&go_version(gaps));
+    let mut table = Table::new(&gobuild::version(gaps));
     for &goroutines in &options.goroutines {
         for &shape in &options.shapes {
             let size = Size { goroutines, shape };
@@ -369,37 +373,4 @@ impl Exporter {
 /// A count, from a format that has only floating-point numbers.
 fn whole(count: f64) -> u64 {
     format!("{count:.0}").parse().unwrap()
-}
-
-/// The Go program built from source; nothing when this machine has no such Go.
-fn build() -> Option<PathBuf> {
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gaps");
-    let output = Command::new(repository("tests/tools/go.sh"))
-        .args([GO, "build", "-C", "tests/bench/gaps", "-o"])
-        .arg(&program)
-        .arg(".")
-        .current_dir(repository("."))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    // What go.sh exits with when it has no such toolchain.
-    if output.status.code() == Some(127) {
-        skip(error.trim());
-        return None;
-    }
-    assert!(output.status.success(), "Go {GO}: {error}");
-    Some(program)
-}
-
-/// The version of Go that the program was built with, as the program has it.
-fn go_version(program: &Path) -> String {
-    let output = Command::new(repository("tests/tools/go.sh"))
-        .args([GO, "version"])
-        .arg(program)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let (_, version) = text.trim().rsplit_once(": ").unwrap();
-    version.to_owned()
 }

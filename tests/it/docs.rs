@@ -177,31 +177,33 @@ fn scrape_configurations_of_readme_load_in_prometheus() {
     );
 }
 
+/// Words for every wait reason, with one that no version of Go has.
+pub(crate) const WAITS: [&str; 17] = [
+    "chan receive",
+    "chan send",
+    "select",
+    "select (no cases)",
+    "sync.Mutex.Lock",
+    "sync.RWMutex.RLock",
+    "sync.RWMutex.Lock",
+    "sync.WaitGroup.Wait",
+    "sync.Cond.Wait",
+    "semacquire",
+    "sleep",
+    "IO wait",
+    "syscall",
+    "coroutine",
+    "running",
+    "GC worker (idle)",
+    "waiting for a later version of Go",
+];
+
 /// A dump in which everything that can have a series has one: each wait reason in many groups, waits of more than a day,
 /// marked leaks, labels.
 fn crowded_dump() -> String {
-    let reasons = [
-        "chan receive",
-        "chan send",
-        "select",
-        "select (no cases)",
-        "sync.Mutex.Lock",
-        "sync.RWMutex.RLock",
-        "sync.RWMutex.Lock",
-        "sync.WaitGroup.Wait",
-        "sync.Cond.Wait",
-        "semacquire",
-        "sleep",
-        "IO wait",
-        "syscall",
-        "coroutine",
-        "running",
-        "GC worker (idle)",
-        "waiting for a later version of Go",
-    ];
     let mut text = String::new();
     let mut id = 0;
-    for (number, reason) in reasons.iter().cycle().take(17 * 20).enumerate() {
+    for (number, reason) in WAITS.iter().cycle().take(17 * 20).enumerate() {
         for state in [
             format!("{reason}, 1500 minutes"),
             format!("{reason} (leaked)"),

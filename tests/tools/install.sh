@@ -28,6 +28,7 @@ jsonschema_version='4.17.3'
 schemas_version='0.39.0'
 missing=''
 scratch=''
+whole=''
 policy=''
 
 # Digests of the wheels, x86_64 first, aarch64 second; one where it is the same for both.
@@ -74,6 +75,7 @@ may_be_root() {
 
 clean_up() {
     if [ -n "$scratch" ]; then rm -rf "$scratch"; fi
+    if [ -n "$whole" ]; then rm -rf "$whole"; fi
     if [ -n "$policy" ]; then as_root rm -f "$policy"; fi
 }
 trap clean_up EXIT
@@ -322,6 +324,7 @@ schemas_say() { cat "$schemas/version" 2>/dev/null; }
 
 # One wheel after another into one folder, which is moved into place at last.
 fetch_schemas() {
+    why="cannot write to $cache"
     whole=$(mktemp -d "$cache/.schemas.XXXXXX" 2>/dev/null) || return 0
     for package in "jsonschema $jsonschema_version" "attrs 26.1.0" "pyrsistent 0.20.0"; do
         # Two words, on purpose.

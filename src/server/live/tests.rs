@@ -1,20 +1,4 @@
-use std::time::Duration;
-
 use super::*;
-
-fn options() -> ServeOptions {
-    ServeOptions {
-        enable_lifecycle: false,
-        allow_any_target: false,
-        listens_on_loopback: true,
-        max_requests: 1,
-        timeout_offset: Duration::ZERO,
-        history_limit: 1,
-        base: String::new(),
-        prefix: String::new(),
-        origin: None,
-    }
-}
 
 fn found(target: &str, module: &str, mechanism: Mechanism, word: Word) -> Found {
     Found {
@@ -75,7 +59,7 @@ fn permits(live: &Live, module: &str, address: &str) -> bool {
 fn a_file_is_the_operators_word_and_a_name_server_is_nobodys() {
     let away = ServeOptions {
         listens_on_loopback: false,
-        ..options()
+        ..ServeOptions::plain()
     };
     let file = || of_file("10.0.0.1:1", "default");
     let live = live(
@@ -140,7 +124,7 @@ fn credentials_do_not_follow_a_name_server() {
     );
     let any = ServeOptions {
         allow_any_target: true,
-        ..options()
+        ..ServeOptions::plain()
     };
     let found = || {
         vec![
@@ -177,7 +161,7 @@ fn nothing_found_takes_the_place_of_what_is_configured() {
     all.extend((0..MAX_TARGETS).map(|number| of_file(&format!("h{number}:1"), "default")));
     let any = ServeOptions {
         allow_any_target: true,
-        ..options()
+        ..ServeOptions::plain()
     };
     let live = live(
         "targets: [{ url: \"a:1\", labels: { k: v } }]",
@@ -204,7 +188,13 @@ fn connections_outlive_targets_that_come_and_not_those_that_go() {
     let one = vec![of_file("a:1", "a")];
     let two = vec![of_file("a:1", "a"), of_file("b:1", "a")];
     let build = |before: Option<&Live>, found: &[Found]| {
-        Live::build(Arc::clone(&config), &options(), before, found.to_vec()).unwrap()
+        Live::build(
+            Arc::clone(&config),
+            &ServeOptions::plain(),
+            before,
+            found.to_vec(),
+        )
+        .unwrap()
     };
     let name = ModuleName::new("a").unwrap();
     let same = |one: &Live, other: &Live| Arc::ptr_eq(&one.fetchers[&name], &other.fetchers[&name]);
@@ -217,7 +207,7 @@ fn connections_outlive_targets_that_come_and_not_those_that_go() {
 
 #[test]
 fn connections_outlive_a_reload_only_where_the_same_rules_hold() {
-    let options = options();
+    let options = ServeOptions::plain();
     let build = |yaml: &str, before: Option<&Live>| {
         let config = Arc::new(Config::from_yaml(yaml).unwrap());
         Live::build(config, &options, before, Vec::new()).unwrap()

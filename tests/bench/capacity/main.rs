@@ -26,10 +26,15 @@
 mod ask;
 mod exporter;
 mod fleet;
+#[path = "../gobuild.rs"]
+mod gobuild;
 #[path = "../../it/http.rs"]
 #[allow(dead_code, reason = "the tests need more of it")]
 mod http;
 mod load;
+#[path = "../machine.rs"]
+#[allow(dead_code, reason = "other benchmarks need more of it")]
+mod machine;
 mod peer;
 mod plot;
 mod profile;

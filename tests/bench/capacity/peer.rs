@@ -1,18 +1,17 @@
 //! The same URL of the same Go service, asked for through the exporter and through `blackbox_exporter` in turn.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::ask::{Answer, Asker};
 use crate::exporter::Exporter;
+use crate::gobuild;
 use crate::http;
-use crate::programs::{Program, repository, skip, until};
+use crate::programs::{Program, skip, until};
 use crate::watch::Watched;
 
-/// The newest Go: what it sends is what is read.
-const GO: &str = "1.27.3";
 const BLACKBOX: &str = "prometheus-blackbox-exporter";
 /// What the service parks.
 const GOROUTINES: f64 = 200.0;
@@ -46,14 +45,14 @@ pub(crate) struct Peers {
 
 /// Asks in turn. `None` on a machine that lacks Go or `blackbox_exporter`.
 pub(crate) async fn compare(rounds: usize, probes: usize, folder: &Path) -> Option<Peers> {
-    let built = build()?;
+    let built = gobuild::build("capacity/service")?;
     let version = blackbox_version()?;
     let service = Service::start(&built);
     let (ours, blackbox) = (Exporter::start(), Blackbox::start(folder));
     let mut peers = Peers {
         probes,
         version,
-        go: go_version(&built),
+        go: gobuild::version(&built),
         ..Peers::default()
     };
     let (asks_ours, asks_blackbox) = (Asker::new(ours.address), Asker::new(blackbox.address));
@@ -189,37 +188,4 @@ fn blackbox_version() -> Option<String> {
     let text = String::from_utf8_lossy(&text).into_owned();
     let (_, rest) = text.split_once("version ").unwrap();
     Some(rest.split_whitespace().next().unwrap().to_owned())
-}
-
-/// The Go service built from source; nothing when this machine has no such Go.
-fn build() -> Option<PathBuf> {
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("service");
-    let output = Command::new(repository("tests/tools/go.sh"))
-        .args([GO, "build", "-C", "tests/bench/capacity/service", "-o"])
-        .arg(&program)
-        .arg(".")
-        .current_dir(repository("."))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    // What go.sh exits with when it has no such toolchain.
-    if output.status.code() == Some(127) {
-        skip(error.trim());
-        return None;
-    }
-    assert!(output.status.success(), "Go {GO}: {error}");
-    Some(program)
-}
-
-/// The version of Go that the program was built with, as the program has it.
-fn go_version(program: &Path) -> String {
-    let output = Command::new(repository("tests/tools/go.sh"))
-        .args([GO, "version"])
-        .arg(program)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let (_, version) = text.trim().rsplit_once(": ").unwrap();
-    version.to_owned()
 }

@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
 use crate::load::{Groups, Row};
+use crate::machine::{load, processor, thousands, trimmed, unknown};
 use crate::peer::{Peers, Round};
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -161,7 +162,7 @@ impl fmt::Display for Report {
             "{}: {} cores, {}, kernel {}, exporter built {}; load {} at the start, {} at the end.",
             humantime::format_rfc3339_seconds(self.begun),
             available_parallelism().map_or(0, usize::from),
-            line_of("/proc/cpuinfo", "model name").unwrap_or_else(unknown),
+            processor(),
             fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| unknown(), trimmed),
             if cfg!(debug_assertions) {
                 "for debugging"
@@ -309,37 +310,4 @@ fn time(time: Duration) -> String {
     } else {
         format!("{seconds:.2} s")
     }
-}
-
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// How many programs want the processor: the average of the last minute.
-fn load() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().map_or_else(unknown, trimmed)
-}
-
-/// The value of the first line with this key.
-fn line_of(file: &str, key: &str) -> Option<String> {
-    let text = fs::read_to_string(file).ok()?;
-    let line = text.lines().find(|line| line.starts_with(key))?;
-    Some(trimmed(line.split_once(':')?.1))
-}
-
-fn trimmed(text: impl AsRef<str>) -> String {
-    text.as_ref().trim().to_owned()
-}
-
-fn unknown() -> String {
-    "unknown".to_owned()
 }

@@ -19,6 +19,9 @@
 mod dumps;
 #[allow(dead_code, reason = "the table of peers needs more of it")]
 mod figures;
+#[path = "../machine.rs"]
+#[allow(dead_code, reason = "other benchmarks need more of it")]
+mod machine;
 #[allow(dead_code, reason = "it measures time, too")]
 mod ours;
 #[allow(dead_code, reason = "peers need more of it")]
@@ -27,7 +30,8 @@ mod work;
 use std::hint::black_box;
 
 use allocation_counter::AllocationInfo;
-use figures::{met, size, thousands};
+use figures::{met, size};
+use machine::thousands;
 use work::Work;
 
 fn main() {
@@ -66,9 +70,9 @@ fn row(work: &Work) -> String {
     format!(
         "| {} | {} | {} | {} | {fewer} | {} | {most} |",
         work.name,
-        thousands(work.shape.goroutines),
+        thousands(work.shape.goroutines as u64),
         size(body.inflated),
-        thousands(info.count_total as usize),
+        thousands(info.count_total),
         size(info.bytes_max as usize),
     )
 }

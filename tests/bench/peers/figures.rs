@@ -30,15 +30,3 @@ pub(crate) fn size(bytes: usize) -> String {
         _ => format!("{} MB", bytes / 1_000_000),
     }
 }
-
-pub(crate) fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}

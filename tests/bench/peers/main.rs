@@ -27,6 +27,9 @@ mod figures;
 #[path = "../../it/http.rs"]
 #[allow(dead_code, reason = "the tests need more of it")]
 mod http;
+#[path = "../machine.rs"]
+#[allow(dead_code, reason = "other benchmarks need more of it")]
+mod machine;
 mod ours;
 mod plot;
 #[path = "../../it/programs.rs"]
@@ -44,9 +47,10 @@ use std::time::SystemTime;
 
 use clap::Parser;
 use figures::median;
+use machine::load;
 use plot::Curve;
 use readers::{Cost, GO, Readers};
-use table::{Row, Table, load};
+use table::{Row, Table};
 use work::{CURVES, Encoding, Reader, SIZES, Work};
 
 /// What to measure.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use crate::figures::thousands;
+use crate::machine::thousands;
 use crate::work::{Encoding, Reader};
 
 /// One reader's way through the sizes.
@@ -71,7 +71,7 @@ pub(crate) fn draw(file: &Path, curves: &[Curve]) {
         .configure_mesh()
         .x_desc("goroutines in the dump")
         .y_desc("CPU time of one reading")
-        .x_label_formatter(&|size| thousands(size.round() as usize))
+        .x_label_formatter(&|size| thousands(size.round() as u64))
         .y_label_formatter(&|milliseconds| label(*milliseconds))
         .axis_style(INK)
         .bold_line_style(FAINT)

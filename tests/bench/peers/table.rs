@@ -1,11 +1,11 @@
 //! The table of who reads at what cost, as Markdown.
 
 use std::fmt;
-use std::fs;
 use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
-use crate::figures::{median, met, size, thousands, time};
+use crate::figures::{median, met, size, time};
+use crate::machine::{processor, thousands};
 use crate::readers::Cost;
 use crate::work::{Reader, Work};
 
@@ -68,16 +68,16 @@ impl Row {
         format!(
             "| {} | {} | {} | {}{} | {} | {} MB/s | {ratio} | {goal} | {} | {} |",
             self.work.name,
-            thousands(self.work.shape.goroutines),
+            thousands(self.work.shape.goroutines as u64),
             reader.name(),
             size(read),
             if cut { ", labels cut" } else { "" },
             time(cpu),
-            thousands((speed / 1e6) as usize),
+            thousands((speed / 1e6) as u64),
             costs
                 .first()
                 .and_then(|cost| cost.allocations)
-                .map_or_else(String::new, |count| thousands(count as usize)),
+                .map_or_else(String::new, thousands),
             size(peak as usize),
         )
     }
@@ -125,21 +125,4 @@ impl fmt::Display for Table {
         }
         Ok(())
     }
-}
-
-pub(crate) fn load() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let first = text.split(' ').next().unwrap_or_default();
-    first.to_owned()
-}
-
-fn processor() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"));
-    let model = model.and_then(|rest| rest.split_once(':'));
-    model
-        .map_or("an unknown processor", |(_, name)| name.trim())
-        .to_owned()
 }

@@ -26,6 +26,9 @@ mod capacity;
 mod check;
 mod fleet;
 mod hashing;
+#[path = "../machine.rs"]
+#[allow(dead_code, reason = "other benchmarks need more of it")]
+mod machine;
 mod remembered;
 mod report;
 mod sizing;

@@ -8,6 +8,7 @@ use goroutine_exporter::config::DEFAULT_TRACKED_TARGETS;
 use crate::asked::{Asked, Way, asked};
 use crate::fleet::Fleet;
 use crate::hashing::{moved, spread};
+use crate::machine::thousands;
 use crate::sizing::{Cost, Sizing};
 use crate::{REPLICAS, capacity, remembered};
 
@@ -236,17 +237,4 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
-}
-
-/// With a comma between thousands.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::each;
 use super::recipes::{recipes, with_targets};
+use crate::docs::WAITS;
 use crate::http::Metrics;
 use crate::programs::{Exporter, repository};
 use crate::prometheus::Prometheus;
@@ -17,30 +18,11 @@ const OF_THE_SCRAPE: usize = 16;
 
 /// A dump with every wait reason, more groups than can have series, and names longer than any that is shown whole.
 fn crowded() -> String {
-    let reasons = [
-        "chan receive",
-        "chan send",
-        "select",
-        "select (no cases)",
-        "sync.Mutex.Lock",
-        "sync.RWMutex.RLock",
-        "sync.RWMutex.Lock",
-        "sync.WaitGroup.Wait",
-        "sync.Cond.Wait",
-        "semacquire",
-        "sleep",
-        "IO wait",
-        "syscall",
-        "coroutine",
-        "running",
-        "GC worker (idle)",
-        "waiting for a later version of Go",
-    ];
     let long = "w".repeat(400);
     let mut text = String::new();
     let mut id = 0;
     for number in 0..51 {
-        let reason = reasons[number % reasons.len()];
+        let reason = WAITS[number % WAITS.len()];
         for copy in 0..60 {
             id += 1;
             let state = if copy % 2 == 0 {

@@ -422,20 +422,20 @@ fn exporters_in_the_cluster_fit_their_containers() {
                 bytes(&limits["inflated_bytes"]),
             );
             // One processor: the limit of the container.
-            let reading = (9.0 * inflated).min(200.0 * MIB + inflated);
+            let reading = (11.0 * inflated).min(200.0 * MIB + inflated);
             let most = 32.0 * MIB
                 + probes["total"].as_f64().unwrap() * (body + 0.5 * MIB)
                 + reading
                 + 4.0 * (body + 96.0 * MIB)
-                + probes["tracked_targets"].as_f64().unwrap() * 140_000.0
+                + probes["tracked_targets"].as_f64().unwrap() * 590_000.0
                 + 16.0 * body;
             let (_, container) = exporters(&objects)[0];
             assert_eq!(
                 container["resources"]["limits"],
-                json!({ "cpu": "1", "memory": "1Gi" })
+                json!({ "cpu": "1", "memory": "1536Mi" })
             );
             assert!(
-                most < 1024.0 * MIB,
+                most < 1536.0 * MIB,
                 "{}: {} MiB",
                 file.display(),
                 most / MIB
