@@ -22,7 +22,7 @@ pub const MAX_ENTRIES: usize = 10_000;
 
 /// All files.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Files {
+pub struct Files {
     sources: Vec<Source>,
 }
 
@@ -79,7 +79,9 @@ impl Files {
         self.sources = specs.iter().map(keep).collect();
     }
 
-    pub(super) fn look(&mut self, config: &Config, now: Instant) -> Look {
+    /// Looks at them, and reads those that have changed, or were not read for as long as they may. Blocks. Cost: a call of
+    /// the system for each file.
+    pub fn look(&mut self, config: &Config, now: Instant) -> Look {
         let mut look = Look::default();
         let mut room = MAX_FILES;
         for source in &mut self.sources {

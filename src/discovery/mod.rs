@@ -13,13 +13,12 @@ mod resolver;
 
 use std::time::Instant;
 
-pub use files::{MAX_ENTRIES, MAX_FILES};
+pub use files::{Files, MAX_ENTRIES, MAX_FILES};
 pub use message::MAX_RECORDS;
 pub use names::Question;
 pub use resolver::{LookupError, Resolver};
 
 use crate::config::{Config, StaticTarget};
-use files::Files;
 use message::Record;
 use names::Names;
 
@@ -152,12 +151,17 @@ impl Discovery {
         self.names.adopt(config.dns_sd());
     }
 
-    /// Looks at the files, and reads those that have changed, or were not read for as long as they may. Blocks. Cost: a
-    /// call of the system for each file.
-    pub fn look_at_files(&mut self, config: &Config, now: Instant) -> Look {
-        let look = self.files.look(config, now);
+    /// Takes the files out, to be looked at: a disk that does not answer must not hold up whoever asks for the rest. Until
+    /// [`Discovery::put_files`] nothing is known of them.
+    #[must_use]
+    pub fn take_files(&mut self) -> Files {
+        std::mem::take(&mut self.files)
+    }
+
+    /// Puts the files back, with what came of the look.
+    pub fn put_files(&mut self, files: Files, look: &Look) {
+        self.files = files;
         self.changed |= look.changed;
-        look
     }
 
     /// What name servers are to be asked now.
@@ -212,6 +216,6 @@ impl Discovery {
 pub fn look_once(config: &Config) -> (Look, Vec<Found>) {
     let mut discovery = Discovery::default();
     discovery.adopt(config);
-    let look = discovery.look_at_files(config, Instant::now());
+    let look = discovery.files.look(config, Instant::now());
     (look, discovery.found())
 }

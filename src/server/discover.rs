@@ -72,7 +72,7 @@ async fn ask_names(app: Arc<App>) -> Infallible {
 }
 
 impl App {
-    /// What is known from discovery. Held for as long as it takes to read files, never over a wait.
+    /// What is known from discovery. Never held over a wait, nor while files are read.
     pub(super) fn discovery(&self) -> std::sync::MutexGuard<'_, Discovery> {
         // Each source is replaced whole.
         self.discovery
@@ -84,7 +84,9 @@ impl App {
     fn look_at_files(&self) {
         let _one_at_a_time = self.lock_reloading();
         let live = self.live();
-        let look = self.discovery().look_at_files(&live.config, Instant::now());
+        let mut files = self.discovery().take_files();
+        let look = files.look(&live.config, Instant::now());
+        self.discovery().put_files(files, &look);
         looked(&self.metrics, &live.config, &look);
         self.put_found();
     }

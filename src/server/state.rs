@@ -149,7 +149,7 @@ impl App {
     ) -> Result<Arc<Self>, StartError> {
         let config = handle.current();
         let metrics = SelfMetrics::new()?;
-        let (discovery, found) = rediscover(&Discovery::default(), &config, &metrics);
+        let (discovery, found) = rediscover(Discovery::default(), &config, &metrics);
         let live = Live::build(config, &options, None, found)?;
         metrics.expect_refusals(RefusalReason::ALL.iter().map(|reason| reason.as_str()));
         metrics.expect_modules(live.config.modules().keys().map(ModuleName::as_str));
@@ -289,7 +289,8 @@ impl App {
 
     fn put_in_force(&self, reloaded: Result<Arc<Config>, StartError>) -> Result<(), StartError> {
         let built = reloaded.and_then(|config| {
-            let (discovery, found) = rediscover(&self.discovery(), &config, &self.metrics);
+            let known = self.discovery().clone();
+            let (discovery, found) = rediscover(known, &config, &self.metrics);
             let live = Live::build(config, &self.options, Some(&self.live()), found)?;
             Ok((live, discovery))
         });
@@ -324,13 +325,14 @@ impl App {
 /// What is known from discovery under another configuration: nobody waits for a name server here, and what its files say
 /// holds from the first request on. Blocks.
 fn rediscover(
-    known: &Discovery,
+    mut discovery: Discovery,
     config: &Config,
     metrics: &SelfMetrics,
 ) -> (Discovery, Vec<Found>) {
-    let mut discovery = known.clone();
     discovery.adopt(config);
-    let look = discovery.look_at_files(config, Instant::now());
+    let mut files = discovery.take_files();
+    let look = files.look(config, Instant::now());
+    discovery.put_files(files, &look);
     discover::looked(metrics, config, &look);
     metrics.expect_discovery(!config.file_sd().is_empty(), !config.dns_sd().is_empty());
     let found = discovery.found();

@@ -2,6 +2,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use super::super::Discovery;
+use super::super::message::Record;
 use super::*;
 
 /// A folder, the configuration that looks into it, and a clock.
@@ -36,7 +37,10 @@ impl Place {
     }
 
     fn look(&mut self) -> Look {
-        self.discovery.look_at_files(&self.config, self.now)
+        let mut files = self.discovery.take_files();
+        let look = files.look(&self.config, self.now);
+        self.discovery.put_files(files, &look);
+        look
     }
 
     /// Looks, and expects these targets to be known and so many failures to be told.
@@ -53,6 +57,31 @@ impl Place {
         assert_eq!(reasons, failures, "{look:?}");
         look
     }
+}
+
+#[test]
+fn names_go_on_while_files_are_looked_at() {
+    let yaml = "file_sd_configs: [{ files: [a.yml] }]\ndns_sd_configs: [{ names: [shop], type: A, port: 6060 }]";
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("a.yml"),
+        "[{ targets: ['10.0.0.7:6060'] }]",
+    )
+    .unwrap();
+    let config = Config::from_yaml_in(yaml, folder.path()).unwrap();
+    let mut discovery = Discovery::default();
+    discovery.adopt(&config);
+    let now = Instant::now();
+    let mut files = discovery.take_files();
+    let [question] = &discovery.due(now)[..] else {
+        panic!("one name is due");
+    };
+    let address = Record::Address("10.0.0.8".parse().unwrap());
+    assert_eq!(discovery.answered(question, Ok(vec![address])), None);
+    assert!(discovery.take_changed() && discovery.found().len() == 1);
+    let look = files.look(&config, now);
+    discovery.put_files(files, &look);
+    assert!(discovery.take_changed() && discovery.found().len() == 2);
 }
 
 fn config(folder: &tempfile::TempDir, files: &str) -> Config {
