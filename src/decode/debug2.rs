@@ -41,7 +41,7 @@ pub(super) fn header(line: &[u8]) -> Option<Result<(u64, bool), ()>> {
 /// Where Go cuts a dump without a word: the largest buffer net/http/pprof tries (runtime/pprof/pprof.go,
 /// `writeGoroutineStacks`).
 pub(super) const GO_CUT_BYTES: u64 = 64 << 20;
-/// The most stacks and creators remembered by the hash of their text.
+/// The most blocks remembered by the hash of their text.
 const MAX_REMEMBERED: usize = 1 << 15;
 /// Go 1.19 prints at most 100 frames, up to three of them hidden, and says nothing when there were more.
 const SILENT_CUT_FRAMES: usize = 97;
@@ -56,8 +56,7 @@ pub(super) struct Debug2 {
 #[derive(Debug, Default)]
 struct Reader {
     hasher: RandomState,
-    stacks: HashTable<(u64, StackId)>,
-    creators: HashTable<(u64, FrameId)>,
+    known: HashTable<(u64, Known)>,
     seen: Seen,
     calls: Vec<Call>,
     frames: Vec<FrameId>,
@@ -65,6 +64,15 @@ struct Reader {
     headers: u64,
     damage: u64,
     truncated: bool,
+}
+
+/// What a block says beside its header.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    stack: StackId,
+    created_by: Option<FrameId>,
+    /// Whether its only call stands at its first instruction.
+    at_entry: bool,
 }
 
 impl Debug2 {
@@ -136,33 +144,60 @@ impl Reader {
                 }
                 Some(Ok(header)) => {
                     self.headers += 1;
-                    let parsed = block::parse(rest, &mut self.calls);
-                    match parsed.block {
-                        _ if cut && !parsed.ended => self.truncated = true,
-                        Ok(block) => self.goroutine(&header, &block, rest, sink),
-                        Err(()) => self.damage += 1,
-                    }
-                    rest = parsed.rest;
+                    rest = self.block(&header, rest, cut, sink);
                 }
             }
         }
     }
 
-    fn goroutine<S: Sink>(
+    /// Counts the goroutine whose block `text` starts with, and returns what follows it.
+    fn block<'t, S: Sink>(
         &mut self,
         header: &Header<'_>,
-        block: &Block<'_>,
-        text: &[u8],
+        text: &'t [u8],
+        cut: bool,
         sink: &mut S,
-    ) {
-        let Some(stack) = self.stack(block, text, sink) else {
-            self.damage += 1;
-            return;
+    ) -> &'t [u8] {
+        let mut hasher = self.hasher.build_hasher();
+        let rest = if cut {
+            None
+        } else {
+            block::skim(text, &mut hasher)
         };
+        // A plain block met before is what it was.
+        let hash = hasher.finish();
+        if let Some(rest) = rest
+            && let Some((_, known)) = self.known.find(hash, |(known, _)| *known == hash)
+        {
+            let known = *known;
+            self.goroutine(header, &known, sink);
+            return rest;
+        }
+        let parsed = block::parse(text, &mut self.calls);
+        match parsed.block {
+            _ if cut && !parsed.ended => self.truncated = true,
+            Ok(block) => match self.read(&block, text, sink) {
+                Some(read) => {
+                    if rest.is_some()
+                        && read.stack != StackId::TRANSIENT
+                        && self.known.len() < MAX_REMEMBERED
+                    {
+                        self.known
+                            .insert_unique(hash, (hash, read), |(hash, _)| *hash);
+                    }
+                    self.goroutine(header, &read, sink);
+                }
+                None => self.damage += 1,
+            },
+            Err(()) => self.damage += 1,
+        }
+        parsed.rest
+    }
+
+    fn goroutine<S: Sink>(&mut self, header: &Header<'_>, block: &Known, sink: &mut S) {
         if !self.seen.is_new(header.id) {
             return;
         }
-        let created_by = block.created_by.map(|frame| self.creator(frame, sink));
         let mut pairs = Vec::new();
         if sink.wants_labels() && !header.labels.is_empty() {
             self.label_text.clear();
@@ -177,71 +212,46 @@ impl Reader {
             })
             .collect();
         sink.count(
-            stack,
+            block.stack,
             &Facts {
                 count: 1,
                 delay_nanoseconds: 0,
                 wait_reason: Some(header.wait_reason),
                 waited_minutes: header.minutes,
                 leaked: header.leaked,
-                not_started: header.wait_reason == b"runnable"
-                    && matches!(self.calls.as_slice(), [only] if only.at_entry(text)),
-                created_by,
+                not_started: block.at_entry && header.wait_reason == b"runnable",
+                created_by: block.created_by,
                 id: Some(header.id),
                 labels: &labels,
             },
         );
     }
 
-    /// The stack of a block; nothing when a location in it does not read. Locations are read once for each stack.
-    fn stack<S: Sink>(&mut self, block: &Block<'_>, text: &[u8], sink: &mut S) -> Option<StackId> {
-        let mut hash = self.hasher.build_hasher();
-        for span in block::spans(text, &self.calls) {
-            hash.write(span);
-        }
-        hash.write_u8(u8::from(block.root_cut));
-        let hash = hash.finish();
-        if let Some(&(_, stack)) = self.stacks.find(hash, |(known, _)| *known == hash) {
-            return Some(stack);
-        }
-        if self.calls.iter().any(|call| call.frame(text).is_none()) {
-            return None;
-        }
+    /// What a block says; nothing when a location in it does not read.
+    fn read<S: Sink>(&mut self, block: &Block<'_>, text: &[u8], sink: &mut S) -> Option<Known> {
         self.frames.clear();
-        let frames = self.calls.iter().filter_map(|call| call.frame(text));
-        self.frames.extend(frames.map(|frame| sink.frame(frame)));
+        for call in &self.calls {
+            self.frames.push(sink.frame(call.frame(text)?));
+        }
         let silently_cut = !block.elided && self.calls.len() >= SILENT_CUT_FRAMES;
-        let root_cut = block.root_cut || silently_cut;
         let stack = sink.stack(Stack {
             frames: &self.frames,
             leaf: Leaf::Stated,
-            root_cut,
+            root_cut: block.root_cut || silently_cut,
         });
-        if stack != StackId::TRANSIENT && self.stacks.len() < MAX_REMEMBERED {
-            self.stacks
-                .insert_unique(hash, (hash, stack), |(hash, _)| *hash);
-        }
-        Some(stack)
-    }
-
-    fn creator<S: Sink>(&mut self, (function, location): (&[u8], &[u8]), sink: &mut S) -> FrameId {
-        let mut hash = self.hasher.build_hasher();
-        hash.write(function);
-        hash.write(location);
-        let hash = hash.finish();
-        if let Some(&(_, frame)) = self.creators.find(hash, |(known, _)| *known == hash) {
-            return frame;
-        }
-        let (file, line, _) = text::location(location).unwrap_or_default();
-        let frame = sink.frame(FrameText {
-            function,
-            file,
-            line,
+        let created_by = block.created_by.map(|(function, location)| {
+            let (file, line, _) = text::location(location).unwrap_or_default();
+            sink.frame(FrameText {
+                function,
+                file,
+                line,
+            })
         });
-        if self.creators.len() < MAX_REMEMBERED {
-            self.creators
-                .insert_unique(hash, (hash, frame), |(hash, _)| *hash);
-        }
-        frame
+        let at_entry = matches!(self.calls.as_slice(), [only] if only.at_entry(text));
+        Some(Known {
+            stack,
+            created_by,
+            at_entry,
+        })
     }
 }

@@ -1,6 +1,8 @@
 //! The lines below a header: calls with their places, and who created the goroutine.
 
-use memchr::memrchr;
+use std::hash::Hasher;
+
+use memchr::{memchr, memrchr};
 
 use crate::decode::text::{line, location};
 use crate::profile::FrameText;
@@ -39,18 +41,6 @@ impl Call {
     }
 }
 
-/// The text of a stack without the arguments of its calls: from the location of one to the name of the next.
-pub(super) fn spans<'t>(text: &'t [u8], calls: &[Call]) -> impl Iterator<Item = &'t [u8]> {
-    let first = calls.first().map(|call| call.function);
-    let inner = calls.windows(2).filter_map(|pair| match pair {
-        [outer, inner] => Some((outer.location.0, inner.function.1)),
-        _ => None,
-    });
-    let last = calls.last().map(|call| call.location);
-    let all = first.into_iter().chain(inner).chain(last);
-    all.map(move |range| slice(text, range))
-}
-
 /// What a block says beside its calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Block<'a> {
@@ -79,6 +69,48 @@ impl<'a> Parsed<'a> {
             block,
             rest,
             ended: !rest.is_empty(),
+        }
+    }
+}
+
+/// Feeds a plain block to `hasher`, all but the arguments of its calls and the number of the goroutine that created it,
+/// and returns what follows the blank line that ends it. Blocks that feed the same read the same.
+///
+/// Plain are calls with their places, frames left out among them, then perhaps the creator. `None`: the block is not,
+/// and [`parse`] has to look at it. Cost: each byte is looked at two to three times, nothing is kept.
+pub(super) fn skim<'t>(text: &'t [u8], hasher: &mut impl Hasher) -> Option<&'t [u8]> {
+    // What has not been fed yet starts at `fed`, the next line at `at`.
+    let (mut fed, mut at) = (0, 0);
+    loop {
+        let rest = text.get(at..)?;
+        let end = memchr(b'\n', rest)?;
+        let current = rest.get(..end)?;
+        let below = at + end + 1;
+        let current = current.strip_suffix(b"\r").unwrap_or(current);
+        match (current, text.get(below)) {
+            ([], _) => {
+                hasher.write(text.get(fed..at)?);
+                return text.get(below..);
+            }
+            ([b'\t', ..], _) => return None,
+            ([b'c', ..], _) if current.starts_with(b"created by ") => {
+                hasher.write(text.get(fed..at)?);
+                hasher.write(without_goroutine(current));
+                let (place, after) = line(text.get(below..)?);
+                hasher.write(place.strip_prefix(b"\t").map(|_| place)?);
+                return after.strip_prefix(b"\n");
+            }
+            ([b'g', ..], _) if current.starts_with(b"goroutine ") => return None,
+            (_, Some(b'\t')) => {
+                if current.last() == Some(&b')') {
+                    let arguments = memrchr(b'(', current).filter(|&name| name > 0)?;
+                    hasher.write(text.get(fed..=at + arguments)?);
+                    fed = below;
+                }
+                at = below + memchr(b'\n', text.get(below..)?)? + 1;
+            }
+            (_, _) if current.starts_with(b"...") => at = below,
+            _ => return None,
         }
     }
 }

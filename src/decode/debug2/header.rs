@@ -44,17 +44,18 @@ pub(super) fn parse(line: &[u8]) -> Option<Result<Header<'_>, ()>> {
 }
 
 fn parse_state(id: u64, text: &[u8]) -> Option<Header<'_>> {
-    let end = memchr::memchr(b']', text);
     // Go 1.26 puts labels inside the bracket, where their values may hold brackets of their own.
-    let head = text.get(..end.unwrap_or(text.len()))?;
-    // Setting up the search costs more than looking for the brace first, which is rare here.
-    let inside = memchr::memchr(b'{', head).and_then(|_| memchr::memmem::find(head, b" labels:{"));
-    let (state, labels) = if let Some(inside) = inside {
-        let tail = text.get(inside + b" labels:{".len()..)?;
-        (text.get(..inside)?, tail.strip_suffix(b"}]:")?)
+    let stop = memchr::memchr2(b']', b'{', text)?;
+    let inside = text
+        .get(..stop)?
+        .strip_suffix(b" labels:")
+        .filter(|_| text.get(stop) == Some(&b'{'));
+    let (state, labels) = if let Some(state) = inside {
+        (state, text.get(stop + 1..)?.strip_suffix(b"}]:")?)
     } else {
-        let state = text.get(..end?)?;
-        match text.get(end? + 1..)? {
+        let end = stop + memchr::memchr(b']', text.get(stop..)?)?;
+        let state = text.get(..end)?;
+        match text.get(end + 1..)? {
             b":" => (state, &[][..]),
             tail => (state, tail.strip_prefix(b" {")?.strip_suffix(b"}:")?),
         }
@@ -66,8 +67,13 @@ fn parse_state(id: u64, text: &[u8]) -> Option<Header<'_>> {
         leaked: false,
         labels,
     };
-    let comma = memchr::memchr(b',', state);
-    let (mut reason, mut rest) = state.split_at(comma.unwrap_or(state.len()));
+    // Both are too short for a search that has to be set up.
+    let comma = |text: &[u8]| {
+        text.iter()
+            .position(|&byte| byte == b',')
+            .unwrap_or(text.len())
+    };
+    let (mut reason, mut rest) = state.split_at(comma(state));
     while reason.last() == Some(&b')') {
         if let Some(cut) = reason.strip_suffix(b" (leaked)") {
             header.leaked = true;
@@ -83,7 +89,7 @@ fn parse_state(id: u64, text: &[u8]) -> Option<Header<'_>> {
     }
     header.wait_reason = reason;
     while let Some(attribute) = rest.strip_prefix(b", ") {
-        let end = memchr::memchr(b',', attribute).unwrap_or(attribute.len());
+        let end = comma(attribute);
         if let Some((minutes, b" minutes")) = number(attribute.get(..end)?) {
             header.minutes = Some(minutes);
         }
