@@ -13,8 +13,8 @@ use super::{Group, Seen};
 use crate::programs::repository;
 
 /// Requests that leak, each minute: the pace of an incident, and one that takes a day to be noticed.
-const FAST: u64 = 1_500;
-const SLOW: u64 = 2;
+const FAST: f64 = 1_500.0;
+const SLOW: f64 = 2.0;
 
 /// Minutes that a target was watched before it leaks, and for how long it then does.
 const FAST_BEFORE: usize = 30;
@@ -105,15 +105,15 @@ impl Story {
     }
 
     /// What grew goes on growing, at that pace, from nothing; everything else stays as it was.
-    fn grows(&mut self, at: usize, seen: &Seen, requests: u64) {
+    fn grows(&mut self, at: usize, seen: &Seen, requests: f64) {
         let (before, during) = (self.before, self.during);
         let grown: f64 = seen.grown().map(|group| group.goroutines[1]).sum();
         let others = seen.total - grown;
-        let mut pace = 0;
+        let mut pace = 0.0;
         for group in seen.judged() {
             let values = if group.growth() > 1.0 {
                 // As many for each request as there were.
-                let each = (group.growth() / super::REQUESTS as f64).round() as u64 * requests;
+                let each = group.growth() / super::REQUESTS as f64 * requests;
                 pace += each;
                 format!("_x{} {each}+{each}x{}", before + 1, during - 1)
             } else {
@@ -121,11 +121,7 @@ impl Story {
             };
             self.add("goroutine_group_goroutines", &labels(at, group), &values);
         }
-        let values = format!(
-            "{others}x{before} {}+{pace}x{}",
-            others + pace as f64,
-            during - 1
-        );
+        let values = format!("{others}x{before} {}+{pace}x{}", others + pace, during - 1);
         self.add("goroutine_goroutines", &job(at), &values);
         // The detailed profile is read, so no rule has to do without.
         let detail = format!("{},profile=\"goroutine_detail\"", job(at));
