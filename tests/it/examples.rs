@@ -22,7 +22,7 @@ const FOLDER_OF_KUBERNETES: &str = "examples/kubernetes";
 
 /// Where files are, how their names end, and the test that holds what is in them: a file of the repository, and a function
 /// there. The first line that fits counts. A new kind of file needs a line, and each line a file.
-const HELD_BY: [(&str, &str, &str, &str); 28] = [
+const HELD_BY: [(&str, &str, &str, &str); 29] = [
     (
         "",
         "README.md",
@@ -106,6 +106,12 @@ const HELD_BY: [(&str, &str, &str, &str); 28] = [
         "",
         "tests/it/packaging.rs",
         "configurations_of_the_stack_can_be_used",
+    ),
+    (
+        "go/leaks/",
+        ".go",
+        "tests/it/leaks.rs",
+        "the_table_of_the_leaks_is_what_is_found",
     ),
     ("go/", ".go", "tests/it/go.rs", "start"),
     ("go/go.mod", "", "tests/it/go.rs", "start"),

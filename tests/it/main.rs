@@ -42,6 +42,7 @@ mod harm;
 mod hostile;
 mod http;
 mod layering;
+mod leaks;
 mod lifecycle;
 mod namespace;
 mod odd;
