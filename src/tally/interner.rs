@@ -23,8 +23,7 @@ pub(super) struct Frames {
     functions: Vec<Function>,
     function_index: HashTable<u32>,
     frames: Vec<Frame>,
-    /// The key lies beside the number: looking it up among the frames would be one more miss of the cache for each.
-    frame_index: HashTable<(Frame, u32)>,
+    frame_index: HashTable<u32>,
     hasher: RandomState,
 }
 
@@ -69,17 +68,21 @@ impl Frames {
             function,
             line: frame.line,
         };
-        let hash = self.hasher.hash_one(frame);
-        if let Some(&(_, known)) = self.frame_index.find(hash, |(known, _)| *known == frame) {
+        let hash = self.hasher.hash_one(Some(&frame));
+        let frames = &self.frames;
+        if let Some(&known) = self
+            .frame_index
+            .find(hash, |&known| at(frames, known) == Some(&frame))
+        {
             return FrameId(known);
         }
         let Some(next) = next(&self.frames) else {
             return Self::OVERFLOW;
         };
         self.frames.push(frame);
-        let hasher = &self.hasher;
+        let (frames, hasher) = (&self.frames, &self.hasher);
         self.frame_index
-            .insert_unique(hash, (frame, next), |(known, _)| hasher.hash_one(known));
+            .insert_unique(hash, next, |&known| hasher.hash_one(at(frames, known)));
         FrameId(next)
     }
 

@@ -74,6 +74,9 @@ struct Options {
     /// Read this file so often, and report; this is one of those that are measured
     #[arg(long, hide = true, num_args = 2, value_names = ["FILE", "REPEATS"])]
     ours: Option<Vec<String>>,
+    /// Decode, and no more
+    #[arg(long, hide = true)]
+    alone: bool,
 }
 
 impl Options {
@@ -90,7 +93,7 @@ fn main() {
     }
     let options = Options::parse();
     if let Some([file, repeats]) = options.ours.as_deref() {
-        return ours::measure(file, repeats);
+        return ours::measure(file, repeats, options.alone);
     }
     let works: Vec<Work> = work::all()
         .into_iter()
@@ -152,7 +155,7 @@ fn row(work: &Work, rounds: usize, readers: &Readers, folder: &Path) -> Row {
         .collect();
     for round in 0..rounds {
         for (reader, costs) in &mut costs {
-            let ours = *reader == Reader::Ours;
+            let ours = reader.is_ours();
             let file = if ours || peers_body.is_none() {
                 &file
             } else {
@@ -229,7 +232,8 @@ fn check() {
             let nothing = costs.iter().any(|cost| cost.cpu.is_zero());
             assert!(!nothing, "{reader:?} took no time: {table}");
         }
-        let groups = row.costs.iter().flat_map(|(_, costs)| costs);
+        let grouped = row.costs.iter().filter(|(reader, _)| reader.groups());
+        let groups = grouped.flat_map(|(_, costs)| costs);
         let groups: BTreeSet<u64> = groups.map(|cost| cost.groups).collect();
         if row.work.groups_compare() {
             assert_eq!(groups.len(), 1, "{}: {groups:?}", row.work.name);

@@ -63,7 +63,11 @@ impl Readers {
         };
         let pprof = "github.com/google/pprof";
         offer(pprof, "profile", &vendor.join(pprof).join("profile"));
-        let mut built = vec![("pprof", vec![(Reader::Pprof, &[][..])])];
+        let both = vec![
+            (Reader::Pprof, &[][..]),
+            (Reader::PprofAlone, &["alone"][..]),
+        ];
+        let mut built = vec![("pprof", both)];
         let modules = fs::read_to_string(vendor.join("modules.txt")).unwrap();
         let version = modules
             .lines()
@@ -111,13 +115,14 @@ impl Readers {
     }
 
     pub(crate) fn has(&self, reader: Reader) -> bool {
-        reader == Reader::Ours || self.programs.contains_key(&reader)
+        reader.is_ours() || self.programs.contains_key(&reader)
     }
 
     /// Has a file read so often by a process of its own.
     pub(crate) fn run(&self, reader: Reader, file: &Path, repeats: u32) -> Cost {
-        let mut command = if reader == Reader::Ours {
+        let mut command = if reader.is_ours() {
             let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args((reader == Reader::OursAlone).then_some("--alone"));
             command.arg("--ours");
             command
         } else {

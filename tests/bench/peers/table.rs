@@ -40,20 +40,21 @@ impl Row {
 
     /// How many times our CPU time a peer's is.
     pub(crate) fn ratio(&self, peer: Reader) -> Option<f64> {
-        Some(self.cpu(peer)?.as_secs_f64() / self.cpu(Reader::Ours)?.as_secs_f64())
+        Some(self.cpu(peer)?.as_secs_f64() / self.cpu(peer.ours())?.as_secs_f64())
     }
 
     fn line(&self, reader: Reader, costs: &[Cost]) -> String {
         let cpu = median(costs.iter().map(|cost| cost.cpu));
         let peak = median(costs.iter().map(|cost| cost.peak_bytes));
-        let ours = reader == Reader::Ours;
+        let ours = reader.is_ours();
         let read = match self.peers_bytes {
             Some(bytes) if !ours => bytes,
             _ => self.bytes[1],
         };
         let speed = read as f64 / cpu.as_secs_f64();
         let (ratio, goal) = if ours {
-            (String::new(), self.own_goals(speed, peak))
+            let goals = (reader == Reader::Ours).then(|| self.own_goals(speed, peak));
+            (String::new(), goals.unwrap_or_default())
         } else {
             let ratio = self.ratio(reader).unwrap_or_default();
             let mut peers = self.work.peers.iter();

@@ -6,8 +6,12 @@ use crate::dumps::{self, Shape};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reader {
     Ours,
+    /// Ours without what makes groups of what was read.
+    OursAlone,
     /// github.com/google/pprof/profile
     Pprof,
+    /// Its Parse, and nothing else.
+    PprofAlone,
     /// github.com/DataDog/gostackparse
     Gostackparse,
     /// github.com/maruel/panicparse/v2/stack
@@ -20,11 +24,31 @@ impl Reader {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
+            Self::OursAlone => "ours, decoding alone",
             Self::Pprof => "google/pprof",
+            Self::PprofAlone => "google/pprof, Parse alone",
             Self::Gostackparse => "gostackparse",
             Self::Panicparse => "panicparse",
             Self::PanicparseScan => "panicparse, its Aggregate left out",
         }
+    }
+
+    /// Whether it is ours, whichever part of it.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Ours | Self::OursAlone)
+    }
+
+    /// The one of ours that does as much.
+    pub(crate) fn ours(self) -> Self {
+        match self {
+            Self::PprofAlone => Self::OursAlone,
+            _ => Self::Ours,
+        }
+    }
+
+    /// Whether it makes groups.
+    pub(crate) fn groups(self) -> bool {
+        !matches!(self, Self::OursAlone | Self::PprofAlone)
     }
 }
 
@@ -121,11 +145,6 @@ const TEXT: Goals = Goals {
     allocations: None,
     peak: Some((0, 4 << 20)),
 };
-const DEBUG1: Goals = Goals {
-    speed: None,
-    allocations: None,
-    peak: Some((0, 4 << 20)),
-};
 const PROTOBUF: Goals = Goals {
     speed: None,
     allocations: Some(50),
@@ -138,6 +157,15 @@ const ON_PANICPARSE: &[(Reader, Option<f64>)] = &[
     (Reader::PanicparseScan, None),
 ];
 const ON_GOSTACKPARSE: &[(Reader, Option<f64>)] = &[(Reader::Gostackparse, Some(12.0))];
+
+/// Goals are those of decoding alone, which is what Parse does.
+const fn on_parse(goal: f64) -> [(Reader, Option<f64>); 3] {
+    [
+        (Reader::OursAlone, None),
+        (Reader::PprofAlone, Some(goal)),
+        (Reader::Pprof, None),
+    ]
+}
 
 /// All of them.
 pub(crate) fn all() -> Vec<Work> {
@@ -182,30 +210,25 @@ pub(crate) fn all() -> Vec<Work> {
             shape: dumps::DISTINCT,
             peers: &[(Reader::Pprof, Some(12.0))],
             repeats: 1,
-            goals: DEBUG1,
+            goals: Goals::default(),
         },
         protobuf(
             "protobuf, all distinct",
             dumps::DISTINCT,
-            &[(Reader::Pprof, Some(9.0))],
+            const { &on_parse(9.0) },
             1,
         ),
         protobuf(
             "protobuf, over 200 paths",
             dumps::PATHS,
-            &[(Reader::Pprof, Some(11.0))],
+            const { &on_parse(11.0) },
             1,
         ),
-        protobuf(
-            "protobuf, 2k",
-            dumps::FEW,
-            &[(Reader::Pprof, Some(4.0))],
-            100,
-        ),
+        protobuf("protobuf, 2k", dumps::FEW, const { &on_parse(4.0) }, 100),
         protobuf(
             "protobuf, 50",
             dumps::ORDINARY,
-            &[(Reader::Pprof, Some(4.0))],
+            const { &on_parse(4.0) },
             2_000,
         ),
     ]
