@@ -55,6 +55,7 @@ pub mod discovery;
 pub mod expose;
 pub mod failure;
 pub mod fetch;
+pub mod godebug;
 pub mod history;
 mod numbers;
 pub mod policy;
