@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::compile::at_most;
-use super::discovery::labels;
+use super::discovery::written_labels;
 use super::error::{ConfigError, Fault, KeyPath};
 use super::places::target_labels;
 use super::raw::UniqueMap;
-use super::ModuleName;
+use super::{Config, ModuleName};
 
-/// Sources, at most: each is followed by a thread of its own, and has some 50 series.
+/// Sources, at most: each is followed by a thread of its own, and has some 40 series.
 pub const MAX_SOURCES: usize = 100;
 
 /// Bytes of a path, at most: what Linux takes.
@@ -46,6 +46,14 @@ pub struct GodebugSource {
     pub path: PathBuf,
     /// Further labels of its series.
     pub labels: BTreeMap<String, String>,
+}
+
+impl Config {
+    /// Where lines of `GODEBUG` are followed.
+    #[must_use]
+    pub fn godebug(&self) -> &[GodebugSource] {
+        &self.godebug
+    }
 }
 
 /// Compiles `godebug`.
@@ -90,9 +98,9 @@ pub(super) fn sources(
         let label_key = key.key("labels");
         let written = raw.labels.map_or_else(Vec::new, |UniqueMap(labels)| labels);
         let labels = target_labels(&label_key, written)?;
-        if let Some(own) = OWN_LABELS.iter().find(|own| labels.contains_key(**own)) {
+        if let Some(own) = OWN_LABELS.into_iter().find(|own| labels.contains_key(*own)) {
             let expected = "another label name than those the exporter sets";
-            let fault = Fault::invalid(expected, (*own).to_owned());
+            let fault = Fault::invalid(expected, own.to_owned());
             return Err(ConfigError::new(label_key.key(own), fault));
         }
         sources.push(GodebugSource { name, path, labels });
@@ -105,14 +113,13 @@ pub(super) fn render(sources: &[GodebugSource]) -> Vec<RawSource> {
     let write = |source: &GodebugSource| RawSource {
         name: Some(source.name.clone()),
         path: Some(source.path.display().to_string()),
-        labels: Some(labels(&source.labels)),
+        labels: Some(written_labels(&source.labels)),
     };
     sources.iter().map(write).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Config;
     use super::*;
 
     #[test]
@@ -146,7 +153,7 @@ mod tests {
         );
         check(
             "godebug: [{name: a, file: b}]",
-            "line 1, column 21: godebug[0].file: unknown key\nknown here: name, path, labels",
+            "line 1, column 21: godebug[0].file: unknown key",
         );
         check(
             "godebug: [{name: 'a b', path: a}]",

@@ -10,7 +10,7 @@ use super::{gctrace, schedtrace};
 pub const MAX_LINE_BYTES: usize = 64 << 10;
 
 /// Reads one stream. Holds a line of [`MAX_LINE_BYTES`] at most, and takes memory only for lines that come in pieces.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Reader {
     /// The begin of a line whose end has not come.
     line: Vec<u8>,
@@ -20,25 +20,10 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// For a stream that begins with the program that writes to it: cycles before the first that is seen were lost.
-    #[must_use]
-    pub fn from_start() -> Self {
-        Self {
-            line: Vec::new(),
-            skipping: false,
-            books: Books::new(true),
-        }
-    }
-
-    /// For a stream that has been written to before: what comes up to the next line end may be the end of something, and is
-    /// passed over.
-    #[must_use]
-    pub fn from_middle() -> Self {
-        Self {
-            line: Vec::new(),
-            skipping: true,
-            books: Books::new(false),
-        }
+    /// Passes over everything up to the next line end: it may be the end of something that nobody saw begin.
+    pub fn skip_line(&mut self) {
+        self.line.clear();
+        self.skipping = true;
     }
 
     /// Takes the next bytes. Cost: two searches over them, and what the lines of ours in them take.

@@ -67,10 +67,11 @@ pub(super) enum Kind {
 }
 
 /// The totals, and what it takes to go on with them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Books {
     pub(super) totals: Totals,
-    /// The number of the next cycle, once it is known what it should be.
+    /// The number of the next cycle, once it is known what it should be: the first that is seen may be any, since a stream
+    /// need not begin where its program does.
     next_cycle: Option<u32>,
     /// When the last cycle of this life of the program ended.
     cycle_at: Option<u64>,
@@ -102,20 +103,6 @@ struct Window {
 }
 
 impl Books {
-    /// With `from_start` the first line is of a program whose beginning was there to be read.
-    pub(super) fn new(from_start: bool) -> Self {
-        Self {
-            totals: Totals::default(),
-            next_cycle: from_start.then_some(1),
-            cycle_at: None,
-            sample_at: None,
-            ticks: from_start.then_some(0),
-            due: Due::default(),
-            open: Due::default(),
-            window: None,
-        }
-    }
-
     /// A line of any text.
     pub(super) fn line(&mut self) {
         add(&mut self.totals.lines, 1);

@@ -4,7 +4,7 @@
     tests/tools/godebug.py stderr.txt
 
 Prints one JSON object. It is the other reader that the exporter's own is held against, so it shares nothing with it. It wants
-lines that are whole, of one program from its start, and takes them from anywhere in a line.
+lines that are whole, of one program that runs through, and takes them from anywhere in a line.
 """
 
 import json
@@ -31,7 +31,7 @@ def main(path):
         "idle_us samples ticks joined growing growing_pause_us".split(),
         0,
     )
-    last_cycle, last_sample, next_number, ticks = None, None, 1, 0
+    last_cycle, last_sample, next_number, ticks = None, None, None, None
     between, before = [], None
     with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
         for line in file:
@@ -43,7 +43,7 @@ def main(path):
                 (number, at, percent, leaks, sweep, mark, termination, cpu1, assist, background, idle, cpu2,
                  start, end, live, goal, stacks, globals_, procs, forced) = found.groups()
                 totals["cycles"] += 1
-                totals["lost"] += int(number) - next_number
+                totals["lost"] += int(number) - (next_number or int(number))
                 next_number = int(number) + 1
                 totals["forced"] += forced is not None
                 totals["leak_checks"] += leaks is not None
@@ -66,7 +66,7 @@ def main(path):
                 totals["samples"] += 1
                 if rounds:
                     now = sum(map(int, rounds.split()))
-                    totals["ticks"] += now - ticks
+                    totals["ticks"] += now - (now if ticks is None else ticks)
                     ticks = now
                 last_sample = {
                     "at_ms": int(at), "local": local,
