@@ -165,11 +165,11 @@ mod tests {
         );
         check(
             "godebug:\n- {name: a, path: a}\n- {name: a, path: b}",
-            "line 3, column 10: godebug[1].name: \"a\" stands in godebug[0] already",
+            "line 3, column 10: godebug[1].name: a is given twice, first in godebug[0]",
         );
         check(
             "godebug: [{name: a, path: a}, {name: b, path: a}]",
-            "line 1, column 47: godebug[1].path: \"a\" stands in godebug[0] already",
+            "line 1, column 47: godebug[1].path: a is given twice, first in godebug[0]",
         );
         check(
             "godebug: [{name: a, path: a, labels: {source: x}}]",

@@ -11,7 +11,7 @@ use crate::follow::Snapshot;
 use crate::godebug::{Cycle, Sample, Totals};
 
 /// Series of a source, at most.
-pub const MAX_SERIES: usize = 42;
+pub const MAX_SERIES: usize = 40;
 
 macro_rules! metrics {
     ($($id:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
