@@ -11,7 +11,9 @@ use super::raw::{
     RawClassify, RawConfig, RawDetail, RawLeak, RawLimits, RawModule, RawProbes, RawStorage,
     UniqueMap,
 };
-use super::{Config, Module, ModuleName, ProbeLimits, Profile, discovery, godebug, hint, http, places};
+use super::{
+    Config, Module, ModuleName, ProbeLimits, Profile, discovery, godebug, hint, http, places,
+};
 use crate::budget::{DetailMode, DetailSource};
 use crate::classify::{ClassifyError, ClassifySpec, MAX_ENTRIES, Rules};
 use crate::snapshots::StorageSpec;

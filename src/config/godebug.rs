@@ -180,7 +180,7 @@ mod tests {
             .collect();
         check(
             &format!("godebug:\n{many}"),
-            "line 1, column 1: godebug: 101 entries, where at most 100 may be",
+            "line 1, column 1: godebug: 101 entries, at most 100 are allowed",
         );
     }
 }

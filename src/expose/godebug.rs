@@ -6,7 +6,7 @@
 use std::time::SystemTime;
 
 use super::metrics::{Kind, Metric};
-use super::{ExtraLabels, Exposition, flag, number};
+use super::{Exposition, ExtraLabels, flag, number};
 use crate::follow::Snapshot;
 use crate::godebug::{Cycle, Sample, Totals};
 
@@ -133,7 +133,9 @@ impl Series<'_> {
         let values: Vec<&str> = std::iter::once(self.source)
             .chain(values.iter().copied())
             .collect();
-        self.exposition.families.add(self.extra, metric, &values, value);
+        self.exposition
+            .families
+            .add(self.extra, metric, &values, value);
     }
 
     fn counters(&mut self, totals: &Totals) {
@@ -230,13 +232,20 @@ SCHED 9ms: gomaxprocs=2 idleprocs=0 threads=5 spinningthreads=1 needspinning=1 i
         };
         let samples = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
         let nothing = shown();
-        assert!(!nothing.contains("bytes") && !nothing.contains("sched_threads"), "{nothing}");
+        assert!(
+            !nothing.contains("bytes") && !nothing.contains("sched_threads"),
+            "{nothing}"
+        );
         stream.opened(false);
         stream.feed(LINES, SystemTime::UNIX_EPOCH);
         let text = shown();
         assert_eq!(samples(&text), MAX_SERIES);
         for metric in ALL {
-            assert!(text.contains(&format!("# TYPE {} ", metric.name)), "{}", metric.name);
+            assert!(
+                text.contains(&format!("# TYPE {} ", metric.name)),
+                "{}",
+                metric.name
+            );
         }
         for line in [
             "up{env=\"prod\",source=\"shop\"} 1",
@@ -256,7 +265,10 @@ SCHED 9ms: gomaxprocs=2 idleprocs=0 threads=5 spinningthreads=1 needspinning=1 i
             "sched_runnable_goroutines{env=\"prod\",source=\"shop\",queue=\"global\"} 3",
             "last_line_timestamp_seconds{env=\"prod\",source=\"shop\",kind=\"gctrace\"} 0",
         ] {
-            assert!(text.contains(&format!("\ngoroutine_godebug_{line}\n")), "{line} in {text}");
+            assert!(
+                text.contains(&format!("\ngoroutine_godebug_{line}\n")),
+                "{line} in {text}"
+            );
         }
     }
 }

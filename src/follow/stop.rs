@@ -28,7 +28,10 @@ impl Stop {
     /// Waits for that long, or until it is asked for; blocks.
     pub(super) fn wait(&self, longest: Duration) {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.told.wait_timeout_while(asked, longest, |asked| !*asked));
+        drop(
+            self.told
+                .wait_timeout_while(asked, longest, |asked| !*asked),
+        );
     }
 
     /// Waits until it is asked for. One may wait.

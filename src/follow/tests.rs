@@ -52,15 +52,20 @@ fn a_file_is_read_from_its_end_and_through_what_becomes_of_it() {
     let path = folder.path().join("stderr.log");
     let mut file = append(&path);
     // Written before anybody followed, and the begin of a line with it.
-    file.write_all(&format!("{}gc 2 @", line(1)).into_bytes()).unwrap();
+    file.write_all(&format!("{}gc 2 @", line(1)).into_bytes())
+        .unwrap();
     let followers = Followers::default();
     followers.adopt(&[source(&path)]);
     until(&followers, "the file", |seen| seen.open);
     let rest = line(2).split_off(6);
-    file.write_all(&format!("{rest}{}", line(3)).into_bytes()).unwrap();
+    file.write_all(&format!("{rest}{}", line(3)).into_bytes())
+        .unwrap();
     let seen = counted(&followers, 1);
     let totals = &seen.totals;
-    assert_eq!((totals.malformed_cycles, totals.lost_cycles, totals.restarts), (0, 0, 0));
+    assert_eq!(
+        (totals.malformed_cycles, totals.lost_cycles, totals.restarts),
+        (0, 0, 0)
+    );
 
     // Renamed, and made anew; the old one gets a line more.
     rename(&path, folder.path().join("stderr.log.1")).unwrap();
@@ -73,14 +78,17 @@ fn a_file_is_read_from_its_end_and_through_what_becomes_of_it() {
     // Copied and cut, then shorter than it was.
     new.set_len(0).unwrap();
     until(&followers, "the cut", |seen| seen.switches == 2);
-    new.write_all(format!("{}{}", line(6), line(8)).as_bytes()).unwrap();
+    new.write_all(format!("{}{}", line(6), line(8)).as_bytes())
+        .unwrap();
     let seen = counted(&followers, 5);
     assert_eq!((seen.totals.lost_cycles, seen.totals.restarts), (1, 0));
 
     // Removed while nobody has made it anew, then there again with another life of the program in it.
     drop((file, new));
     fs::remove_file(&path).unwrap();
-    until(&followers, "its absence", |seen| !seen.open && seen.switches == 3);
+    until(&followers, "its absence", |seen| {
+        !seen.open && seen.switches == 3
+    });
     let mut again = append(&path);
     again.write_all(line(1).as_bytes()).unwrap();
     let seen = counted(&followers, 6);
@@ -101,7 +109,8 @@ fn one_that_is_missing_is_waited_for_and_read_from_its_start() {
     fs::remove_file(&parent).unwrap();
     fs::create_dir(&parent).unwrap();
     let mut file = File::create(folder.path().join("new")).unwrap();
-    file.write_all(format!("{}{}", line(1), line(2)).as_bytes()).unwrap();
+    file.write_all(format!("{}{}", line(1), line(2)).as_bytes())
+        .unwrap();
     rename(folder.path().join("new"), &path).unwrap();
     assert!(counted(&followers, 2).failures <= failures + 1);
 }
@@ -165,7 +174,9 @@ async fn a_pipe_is_read_across_its_writers_and_its_like() {
     // Another pipe in its place, as of a script that makes it each time.
     fs::remove_file(&path).unwrap();
     make();
-    until(&followers, "the new pipe", |seen| seen.switches == 1 && seen.open);
+    until(&followers, "the new pipe", |seen| {
+        seen.switches == 1 && seen.open
+    });
     write(line(3));
     counted(&followers, 4);
 }
@@ -174,8 +185,16 @@ async fn a_pipe_is_read_across_its_writers_and_its_like() {
 fn a_pipe_needs_a_runtime() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pipe");
-    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    assert!(
+        Command::new("mkfifo")
+            .arg(&path)
+            .status()
+            .unwrap()
+            .success()
+    );
     let followers = Followers::default();
     followers.adopt(&[source(&path)]);
-    until(&followers, "a failure", |seen| seen.failures > 0 && !seen.open);
+    until(&followers, "a failure", |seen| {
+        seen.failures > 0 && !seen.open
+    });
 }

@@ -141,13 +141,34 @@ mod tests {
             let microseconds = nanoseconds / 1000;
             assert!(found <= microseconds, "{text}");
             // Two digits are left, of what is below 10 ms.
-            let lost = if nanoseconds < 10_000_000 { microseconds / 10 } else { 1000 };
+            let lost = if nanoseconds < 10_000_000 {
+                microseconds / 10
+            } else {
+                1000
+            };
             assert!(microseconds - found <= lost, "{text}");
             assert!(printed(found * 1000) == text, "{text}");
         }
         for bad in [
-            "", ".", "1", "9", "0.0", "0.00", "0.000", "0.1", "0.123", "0.100", "0.01", "1.23",
-            "10.0", "01", "00", "1.", "-1", "1e3", "99999999999999999999",
+            "",
+            ".",
+            "1",
+            "9",
+            "0.0",
+            "0.00",
+            "0.000",
+            "0.1",
+            "0.123",
+            "0.100",
+            "0.01",
+            "1.23",
+            "10.0",
+            "01",
+            "00",
+            "1.",
+            "-1",
+            "1e3",
+            "99999999999999999999",
         ] {
             assert_eq!(read(bad), None, "{bad}");
         }

@@ -85,7 +85,9 @@ pub(super) fn ends(line: &[u8]) -> bool {
 /// The line, all of it.
 pub(super) fn parse(mut at: Cursor<'_>) -> Option<Cycle> {
     at.word(BEGIN)?;
-    let number = u32::try_from(at.number()?).ok().filter(|&number| number > 0)?;
+    let number = u32::try_from(at.number()?)
+        .ok()
+        .filter(|&number| number > 0)?;
     at.word(b" @")?;
     let at_milliseconds = at.seconds()?;
     at.word(b"s ")?;

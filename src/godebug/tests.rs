@@ -138,7 +138,11 @@ fn lines_are_found_behind_anything() {
         }
         for line in SAMPLES {
             let totals = whole(&format!("{front}{line}\n"));
-            assert_eq!((totals.samples, totals.malformed_samples), (1, 0), "{front}");
+            assert_eq!(
+                (totals.samples, totals.malformed_samples),
+                (1, 0),
+                "{front}"
+            );
         }
     }
     let line = CYCLES[8].replace('>', "\\u003e");
@@ -156,7 +160,11 @@ fn a_line_within_another_is_taken_and_the_other_counted() {
         let totals = whole(&format!("{front}{cycle}\n{back}\n{sample}\n"));
         assert_eq!((totals.cycles, totals.malformed_cycles), (1, 0), "{front}");
         // Before the colon of its begin, and behind its last bracket, nothing of it is cut.
-        assert_eq!((totals.samples, totals.malformed_samples), (1, 1), "{front}");
+        assert_eq!(
+            (totals.samples, totals.malformed_samples),
+            (1, 1),
+            "{front}"
+        );
     }
 }
 
@@ -319,11 +327,25 @@ fn one_restart_is_one_whichever_line_shows_it() {
         check(&[&old[..], &new[..], &old[..]].concat(), (6, 0, 2));
     }
     // Nothing but the scheduler's clock.
-    check(&[sample(5, 0, 1), sample(4, 0, 1), sample(0, 0, 1)], (0, 0, 2));
+    check(
+        &[sample(5, 0, 1), sample(4, 0, 1), sample(0, 0, 1)],
+        (0, 0, 2),
+    );
     check(&[sample(5, 0, 1), sample(5, 0, 1)], (0, 0, 0));
     // No cycle in the first life, or in the second.
-    check(&[sample(5, 0, 1), cycle(1, 1), sample(0, 0, 1), cycle(2, 2)], (2, 0, 1));
-    check(&[cycle(1, 9), sample(5, 0, 1), sample(0, 0, 1), sample(0, 0, 1)], (1, 0, 1));
+    check(
+        &[sample(5, 0, 1), cycle(1, 1), sample(0, 0, 1), cycle(2, 2)],
+        (2, 0, 1),
+    );
+    check(
+        &[
+            cycle(1, 9),
+            sample(5, 0, 1),
+            sample(0, 0, 1),
+            sample(0, 0, 1),
+        ],
+        (1, 0, 1),
+    );
 }
 
 #[test]
@@ -333,10 +355,21 @@ fn rounds_of_the_scheduler_add_up_across_restarts() {
         reader.feed(lines.concat().as_bytes());
         reader.totals().ticks
     };
-    let lines = [sample(0, 0, 10), sample(9, 0, 100), sample(3, 0, 20), sample(4, 0, 21)];
+    let lines = [
+        sample(0, 0, 10),
+        sample(9, 0, 100),
+        sample(3, 0, 20),
+        sample(4, 0, 21),
+    ];
     assert_eq!(ticks(&lines), 90 + 26);
     // Noticed by the other kind of line, they are not counted twice.
-    let lines = [sample(8, 0, 10), cycle(2, 5), sample(9, 0, 20), cycle(1, 4), sample(10, 0, 30)];
+    let lines = [
+        sample(8, 0, 10),
+        cycle(2, 5),
+        sample(9, 0, 20),
+        cycle(1, 4),
+        sample(10, 0, 30),
+    ];
     assert_eq!(ticks(&lines), 20);
 }
 
@@ -365,8 +398,14 @@ fn pauses_are_held_against_the_queues_around_them() {
     check(&[&before, &two], (0, 0, 0));
     check(&[&before, &grown, &two, &sample(300, 5, 0)], (2, 2, 60));
     // Too far apart, another life, or unknown queues.
-    check(&[&before, &two, &sample(100 + JOIN_MILLISECONDS, 9, 0)], (2, 2, 60));
-    check(&[&before, &two, &sample(101 + JOIN_MILLISECONDS, 9, 0)], (0, 0, 0));
+    check(
+        &[&before, &two, &sample(100 + JOIN_MILLISECONDS, 9, 0)],
+        (2, 2, 60),
+    );
+    check(
+        &[&before, &two, &sample(101 + JOIN_MILLISECONDS, 9, 0)],
+        (0, 0, 0),
+    );
     check(&[&before, &two, &sample(99, 9, 0)], (0, 0, 0));
     check(&[&before, &cycle(2, 2), &cycle(1, 1), &grown], (0, 0, 0));
     let detail = format!("{}\n", SAMPLES[6]);

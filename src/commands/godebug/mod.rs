@@ -88,11 +88,7 @@ async fn serve_until_end(arguments: &GodebugArgs, stream: Arc<Stream>) -> anyhow
 }
 
 /// Reads to the end, and passes everything on as it comes, while somebody takes it.
-fn pass(
-    input: &mut impl Read,
-    mut out: Option<impl Write>,
-    stream: &Stream,
-) -> io::Result<()> {
+fn pass(input: &mut impl Read, mut out: Option<impl Write>, stream: &Stream) -> io::Result<()> {
     let mut buffer = vec![0; PIECE];
     stream.opened(false);
     loop {

@@ -21,14 +21,22 @@ pub(super) fn write(totals: &Totals, out: &mut impl Write) -> io::Result<()> {
         return out.flush();
     }
     let mut row = |name: &str, value: String, rest: String| {
-        let rest = if rest.is_empty() { rest } else { format!("   {rest}") };
+        let rest = if rest.is_empty() {
+            rest
+        } else {
+            format!("   {rest}")
+        };
         writeln!(out, "{name:<22}{value:>12}{rest}")
     };
     let (damaged, restarts) = (
         format!("{} damaged", grouped(malformed)),
         count(totals.restarts, "restart"),
     );
-    row("lines", grouped(totals.lines), format!("{damaged}, {restarts}"))?;
+    row(
+        "lines",
+        grouped(totals.lines),
+        format!("{damaged}, {restarts}"),
+    )?;
     if totals.cycles > 0 {
         let [lost, forced, leaks] =
             [totals.lost_cycles, totals.forced_cycles, totals.leak_checks].map(grouped);
@@ -49,7 +57,11 @@ pub(super) fn write(totals: &Totals, out: &mut impl Write) -> io::Result<()> {
                 seconds(totals.mark_termination_us)
             ),
         )?;
-        row("gc marking", seconds(totals.mark_us), "beside the program".to_owned())?;
+        row(
+            "gc marking",
+            seconds(totals.mark_us),
+            "beside the program".to_owned(),
+        )?;
         let cpu = totals.cpu;
         let all = [cpu.assist_us, cpu.background_us, cpu.idle_us, cpu.pause_us];
         let [assist, background, idle, pause] = all.map(seconds);
@@ -60,8 +72,13 @@ pub(super) fn write(totals: &Totals, out: &mut impl Write) -> io::Result<()> {
         )?;
     }
     if let Some(cycle) = totals.last_cycle {
-        let [start, end, live, goal] =
-            [cycle.heap_start, cycle.heap_end, cycle.heap_live, cycle.goal].map(mebibytes);
+        let [start, end, live, goal] = [
+            cycle.heap_start,
+            cycle.heap_end,
+            cycle.heap_live,
+            cycle.goal,
+        ]
+        .map(mebibytes);
         row(
             "last heap",
             format!("{live} live"),
@@ -93,7 +110,11 @@ pub(super) fn write(totals: &Totals, out: &mut impl Write) -> io::Result<()> {
 /// Microseconds as seconds.
 fn seconds(microseconds: u64) -> String {
     let milliseconds = microseconds / 1000;
-    format!("{}.{:03} s", grouped(milliseconds / 1000), milliseconds % 1000)
+    format!(
+        "{}.{:03} s",
+        grouped(milliseconds / 1000),
+        milliseconds % 1000
+    )
 }
 
 fn mebibytes(bytes: u64) -> String {
