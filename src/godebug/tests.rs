@@ -50,6 +50,10 @@ fn read(text: &[u8], size: usize) -> Totals {
     reader.totals().clone()
 }
 
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap()
+}
+
 fn whole(text: &str) -> Totals {
     read(text.as_bytes(), usize::MAX)
 }
@@ -116,7 +120,7 @@ fn every_version_is_read() {
 fn other_lines_are_nobodys_concern() {
     let text = OTHERS.join("\n") + "\n";
     let expected = Totals {
-        lines: OTHERS.len() as u64,
+        lines: number(OTHERS.len()),
         ..Totals::default()
     };
     assert_eq!(whole(&text), expected);
@@ -204,8 +208,8 @@ fn one_damage_is_counted_once() {
 fn a_line_that_does_not_end_is_damaged() {
     for line in CYCLES {
         for at in 0..=line.len() {
-            let totals = whole(&line[..at]);
-            assert_eq!(totals.cycles, 0, "{}", &line[..at]);
+            let (front, _) = line.split_at(at);
+            assert_eq!(whole(front).cycles, 0, "{front}");
         }
         assert_eq!(whole(line).malformed_cycles, 1);
     }
@@ -430,26 +434,24 @@ proptest! {
         size in 1_usize..200,
     ) {
         let (mut text, mut taken, mut samples, mut damaged) = (String::new(), Vec::new(), Vec::new(), 0);
-        for (number, (gc, damage, between)) in (1_u32..).zip(plan) {
-            let at = u64::from(number) * 7;
-            let line = if gc { cycle(number, at) } else { sample(at, at, at) };
-            match damage {
-                Some((index, foreign)) => {
-                    let at = *index.get(&borders(&line));
-                    text += &format!("{}{foreign}{}", &line[..at], &line[at..]);
-                    damaged += 1;
-                }
-                None => {
-                    text += &line;
-                    if gc { taken.push(number) } else { samples.push(at) }
-                }
+        for (cycles, (gc, damage, between)) in (1_u32..).zip(plan) {
+            let at = u64::from(cycles) * 7;
+            let line = if gc { cycle(cycles, at) } else { sample(at, at, at) };
+            if let Some((index, foreign)) = damage {
+                let at = *index.get(&borders(&line));
+                let (front, back) = line.split_at(at);
+                text += &format!("{front}{foreign}{back}");
+                damaged += 1;
+            } else {
+                text += &line;
+                if gc { taken.push(cycles) } else { samples.push(at) }
             }
             text += &between.unwrap_or_default();
         }
         let totals = read(text.as_bytes(), size);
         prop_assert_eq!(&totals, &whole(&text));
-        prop_assert_eq!(totals.cycles, taken.len() as u64);
-        prop_assert_eq!(totals.samples, samples.len() as u64);
+        prop_assert_eq!(totals.cycles, number(taken.len()));
+        prop_assert_eq!(totals.samples, number(samples.len()));
         prop_assert_eq!(totals.restarts, 0);
         prop_assert_eq!(totals.last_cycle.map(|cycle| cycle.number), taken.last().copied());
         let span = taken.last().zip(taken.first()).map_or(0, |(last, first)| last - first + 1);
