@@ -4,6 +4,7 @@
 //! `GOROUTINE_EXPORTER_` and its name in upper case with `_` for dots and dashes; a flag beats the environment.
 
 mod generate;
+mod godebug;
 mod listen;
 mod terminal;
 
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use url::Url;
 
 pub use generate::{CompletionsArgs, ManArgs, completions, man};
+pub use godebug::GodebugArgs;
 pub use listen::{ListenAddress, ListenAddressError};
 pub use terminal::{
     Colour, DiffArgs, DiffFormat, DumpChoice, InspectArgs, InspectFormat, InspectProfile, ReadArgs,
@@ -73,6 +75,9 @@ pub enum Command {
     /// Compare two looks: which groups appeared, grew, shrank or are gone
     #[command(after_help = terminal::DIFF_HELP)]
     Diff(DiffArgs),
+    /// Read what a program writes under GODEBUG, pass it on, and count
+    #[command(after_help = godebug::EXAMPLES)]
+    Godebug(GodebugArgs),
     /// Run a simulated target that leaks, with the exporter beside it
     Demo(DemoArgs),
     /// Print a script that completes commands and flags in a shell

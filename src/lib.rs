@@ -8,6 +8,7 @@
 //! - [`decode`]: bytes in any encoding Go writes, pushed goroutine by goroutine into a sink.
 //! - [`classify`]: what a stack means: wait reason, blocking frame, application frame.
 //! - [`tally`]: counting by group in bounded memory, and choosing the groups that get series.
+//! - [`godebug`]: what a program says of its garbage collector and its scheduler on standard error.
 //!
 //! The **edge** does I/O and knows the configuration.
 //!
@@ -15,6 +16,7 @@
 //! - [`fetch`]: the only place that opens connections to targets.
 //! - [`config`]: the file, validated and compiled; reloading.
 //! - [`discovery`]: targets found in files and in DNS, while it runs.
+//! - [`follow`]: files and pipes that programs write to under `GODEBUG`.
 //! - [`budget`]: what may be asked of a target beyond the cheap profile, and when.
 //! - [`probe`]: the order of one probe, and its outcome, which always exists.
 //! - [`expose`]: an outcome as text for Prometheus.
@@ -55,6 +57,8 @@ pub mod discovery;
 pub mod expose;
 pub mod failure;
 pub mod fetch;
+pub mod follow;
+pub mod godebug;
 pub mod history;
 mod numbers;
 pub mod policy;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use goroutine_exporter::cli::{self, Command};
-use goroutine_exporter::commands::{check, demo, diff, inspect, serve};
+use goroutine_exporter::commands::{check, demo, diff, godebug, inspect, serve};
 use mimalloc::MiMalloc;
 
 /// A probe makes hundreds of small allocations, beside a few large ones that come and go, and keeps some for as long as its
@@ -30,6 +30,10 @@ fn main() -> ExitCode {
         }
         Command::Diff(arguments) => {
             return exit_or(diff::run(&arguments, &mut out), diff::COULD_NOT_COMPARE);
+        }
+        Command::Godebug(arguments) => {
+            drop(out);
+            godebug::run(&arguments)
         }
         Command::Completions(arguments) => {
             cli::completions(&arguments, &mut out).map_err(Into::into)

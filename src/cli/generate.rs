@@ -23,7 +23,7 @@ pub struct CompletionsArgs {
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct ManArgs {
     /// Command to describe; without one, the program
-    #[arg(value_name = "COMMAND", value_parser = ["serve", "check", "inspect", "diff", "demo"])]
+    #[arg(value_name = "COMMAND", value_parser = ["serve", "check", "inspect", "diff", "godebug", "demo"])]
     pub command: Option<String>,
 }
 

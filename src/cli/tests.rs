@@ -128,6 +128,19 @@ fn other_commands_have_their_flags() {
     assert_eq!((diff.before.as_str(), diff.after.as_str()), ("a", "-"));
     assert_eq!((diff.fail_on_growth, diff.fail_on_new), (Some(0), Some(1)));
     assert_eq!((diff.stacks, diff.min), (Some(9), 1));
+    let Ok(Command::Godebug(godebug)) = parse("godebug --quiet --web.listen-address :1,:2") else {
+        panic!("no godebug");
+    };
+    assert!(godebug.quiet && godebug.source == "stdin");
+    assert_eq!(
+        godebug.web_listen_address,
+        [1, 2].map(|port| ListenAddress::All { port })
+    );
+    let Ok(Command::Godebug(godebug)) = parse("godebug --source shop") else {
+        panic!("no godebug");
+    };
+    assert_eq!(godebug.source, "shop");
+    assert!(!godebug.quiet && godebug.web_listen_address.is_empty());
     let Ok(Command::Demo(demo)) = parse("demo") else {
         panic!("no demo")
     };

@@ -108,6 +108,7 @@ fn explain(
     explain_targets(config, out)?;
     discovery::explain(config, look, found, out)?;
     explain_policy(config, out)?;
+    explain_godebug(config, out)?;
     explain_storage(config.storage(), out)?;
     warn(warnings::warnings(config), out)
 }
@@ -353,6 +354,25 @@ fn explain_policy(config: &Config, out: &mut impl Write) -> io::Result<()> {
         "never, unless a cidr entry is written for them: link-local (cloud metadata), multicast,"
     )?;
     writeln!(out, "unspecified and broadcast addresses")
+}
+
+fn explain_godebug(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    let sources = config.godebug();
+    if sources.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nlines of GODEBUG are read from")?;
+    for source in sources.iter().take(MAX_LISTED) {
+        write!(out, "  {} as {}", source.path.display(), source.name)?;
+        for (name, value) in &source.labels {
+            write!(out, ", {name}={value:?}")?;
+        }
+        writeln!(out)?;
+    }
+    match sources.len().saturating_sub(MAX_LISTED) {
+        0 => Ok(()),
+        more => writeln!(out, "  and {more} more"),
+    }
 }
 
 fn explain_storage(storage: &StorageSpec, out: &mut impl Write) -> io::Result<()> {

@@ -11,7 +11,9 @@ use super::raw::{
     RawClassify, RawConfig, RawDetail, RawLeak, RawLimits, RawModule, RawProbes, RawStorage,
     UniqueMap,
 };
-use super::{Config, Module, ModuleName, ProbeLimits, Profile, discovery, hint, http, places};
+use super::{
+    Config, Module, ModuleName, ProbeLimits, Profile, discovery, godebug, hint, http, places,
+};
 use crate::budget::{DetailMode, DetailSource};
 use crate::classify::{ClassifyError, ClassifySpec, MAX_ENTRIES, Rules};
 use crate::snapshots::StorageSpec;
@@ -73,6 +75,11 @@ pub(super) fn compile(raw: RawConfig, directory: &Path) -> Result<Config, Config
         &root.key("dns_sd_configs"),
         raw.dns_sd_configs.unwrap_or_default(),
         &config.modules,
+    )?;
+    config.godebug = godebug::sources(
+        &root.key("godebug"),
+        raw.godebug.unwrap_or_default(),
+        directory,
     )?;
     config.allow = raw
         .allow

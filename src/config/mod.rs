@@ -1,7 +1,7 @@
 //! The configuration: validated, compiled, with every default filled in.
 //!
 //! The way of a file: `scan` guards the parser, `raw` mirrors the YAML (`explain` and `locate` say what is wrong
-//! with it, and where), `compile`, `http`, `places` and `discovery` give it meaning, `render` writes it back, `handle` reloads it; `web` is the
+//! with it, and where), `compile`, `http`, `places`, `discovery` and `godebug` give it meaning, `render` writes it back, `handle` reloads it; `web` is the
 //! other file, of who may ask. What is here has been checked as a whole: whoever holds a
 //! [`Config`] need not check again. Nothing here touches the network, and files other than the configuration
 //! itself are named, not read: secrets are read when they are used.
@@ -10,6 +10,7 @@ mod compile;
 mod discovery;
 mod error;
 mod explain;
+mod godebug;
 mod handle;
 mod hint;
 mod http;
@@ -32,6 +33,7 @@ pub use discovery::{
     read_groups,
 };
 pub use error::{ConfigError, Fault, KeyPath, Position, Segment};
+pub use godebug::{GodebugSource, MAX_SOURCES};
 pub use handle::{ConfigHandle, Overrides, ReloadState};
 pub use places::MAX_TARGETS;
 pub use scan::{MAX_BYTES, MAX_DEPTH};
@@ -115,6 +117,7 @@ pub struct Config {
     targets: Vec<StaticTarget>,
     file_sd: Vec<FileSd>,
     dns_sd: Vec<DnsSd>,
+    godebug: Vec<GodebugSource>,
     allow: Option<Vec<AllowEntry>>,
     probes: ProbeLimits,
     storage: StorageSpec,
@@ -297,6 +300,7 @@ impl Default for Config {
             targets: Vec::new(),
             file_sd: Vec::new(),
             dns_sd: Vec::new(),
+            godebug: Vec::new(),
             allow: None,
             probes: ProbeLimits::default(),
             storage: StorageSpec {

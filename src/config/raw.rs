@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::discovery::{RawDnsSd, RawFileSd};
 use super::error::{ConfigError, Fault, KeyPath, Position, Segment};
 use super::explain::{DUPLICATE_KEY, explain};
+use super::godebug::RawSource;
 use super::locate::{Aim, NESTED, Walk};
 use super::scan::{self, scan};
 use crate::secret::HIDDEN;
@@ -22,7 +23,7 @@ use crate::secret::HIDDEN;
 #[serde(
     deny_unknown_fields,
     default,
-    expecting = "a map with modules, targets, file_sd_configs, dns_sd_configs, allow, probes or storage"
+    expecting = "a map with modules, targets, file_sd_configs, dns_sd_configs, godebug, allow, probes or storage"
 )]
 pub(super) struct RawConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,6 +34,8 @@ pub(super) struct RawConfig {
     pub(super) file_sd_configs: Option<Vec<RawFileSd>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dns_sd_configs: Option<Vec<RawDnsSd>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) godebug: Option<Vec<RawSource>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[serde(deserialize_with = "never_null")]
     pub(super) allow: Option<Vec<RawAllow>>,

@@ -13,7 +13,7 @@ use super::raw::{
     RawHttp, RawLeak, RawLimits, RawModule, RawProbes, RawSecret, RawStorage, RawTarget, RawTls,
     UniqueMap,
 };
-use super::{Config, Module, Profile, StaticTarget, discovery};
+use super::{Config, Module, Profile, StaticTarget, discovery, godebug};
 
 /// Writes everything out.
 pub(super) fn render(config: &Config) -> RawConfig {
@@ -27,6 +27,7 @@ pub(super) fn render(config: &Config) -> RawConfig {
         targets: Some(config.targets.iter().map(target).collect()),
         file_sd_configs: Some(discovery::render_files(&config.file_sd)),
         dns_sd_configs: Some(discovery::render_names(&config.dns_sd)),
+        godebug: Some(godebug::render(&config.godebug)),
         allow: config
             .allow
             .as_ref()

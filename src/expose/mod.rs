@@ -7,6 +7,7 @@
 //! Source of the format: <https://prometheus.io/docs/instrumenting/exposition_formats/>, version 0.0.4.
 
 mod families;
+pub mod godebug;
 pub mod metrics;
 
 pub use families::ExtraLabels;

@@ -9,6 +9,7 @@ use axum::response::Response;
 
 use super::answer;
 use super::evidence;
+use super::godebug;
 use super::origin::refuse_cross_site;
 use super::pages::Links;
 use super::pages::landing::{Landing, MAX_SNAPSHOTS, MAX_STATIC, StaticRow, not_found};
@@ -31,7 +32,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
     app.count_targets();
     evidence::tidy(&app);
     match app.metrics.encode() {
-        Ok(text) => answer::exposition(&headers, text),
+        Ok(text) => answer::exposition(&headers, text + &godebug::exposition(&app)),
         Err(error) => answer::internal(&error),
     }
 }

@@ -11,6 +11,7 @@ mod discover;
 mod encoding;
 mod evidence;
 mod flights;
+mod godebug;
 pub mod listen;
 mod live;
 mod origin;
@@ -37,6 +38,7 @@ use axum::middleware::{from_fn_with_state, map_response_with_state};
 use axum::routing::{get, post};
 
 pub use discover::discover;
+pub use godebug::metrics_of;
 pub use reloads::{ReloadError, Reloaded};
 pub use state::{App, Facts, ReloadStep, ServeOptions, StartError};
 

@@ -20,6 +20,7 @@ use super::web::{Refused, Web, WebError};
 use crate::config::{Config, ConfigError, ConfigHandle, ModuleName, ProbeLimits};
 use crate::discovery::{Discovery, Found};
 use crate::fetch::FetchBuildError;
+use crate::follow::Followers;
 use crate::history::History;
 use crate::policy::RefusalReason;
 use crate::self_metrics::{SelfMetrics, SelfMetricsError};
@@ -72,6 +73,8 @@ pub struct App {
     pub(super) tidied: Mutex<Option<Instant>>,
     /// What was found, of which [`Live`] is built.
     pub(super) discovery: Mutex<Discovery>,
+    /// Where lines of `GODEBUG` are followed.
+    pub(super) followers: Followers,
     handle: ConfigHandle,
     live: ArcSwap<Live>,
     /// Held while a configuration is put in force: one at a time.
@@ -156,6 +159,8 @@ impl App {
         metrics.expect_triggers(Trigger::ALL);
         metrics.expect_web_refusals(Refused::ALL.iter().map(|refused| refused.as_str()));
         metrics.reload_succeeded(now);
+        let followers = Followers::default();
+        followers.adopt(live.config.godebug());
         Ok(Arc::new(Self {
             history: History::new(options.history_limit),
             tracker: Tracker::new(tracker_limits(&live.config)),
@@ -170,6 +175,7 @@ impl App {
             tidied: Mutex::new(None),
             metrics: Arc::new(metrics),
             discovery: Mutex::new(discovery),
+            followers,
             live: ArcSwap::from_pointee(live),
             handle,
             options,
@@ -202,8 +208,9 @@ impl App {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until every snapshot that is to be kept is written.
+    /// Follows nothing any more, and waits until every snapshot that is to be kept is written.
     pub async fn settle(&self) {
+        self.followers.adopt(&[]);
         let all = u32::try_from(MAX_KEEPING).unwrap_or(u32::MAX);
         // Fails only when the places are closed, which nobody does.
         drop(self.keeping.acquire_many(all).await);
@@ -297,6 +304,7 @@ impl App {
         match built {
             Ok((live, discovery)) => {
                 *self.discovery() = discovery;
+                self.followers.adopt(live.config.godebug());
                 self.metrics
                     .expect_modules(live.config.modules().keys().map(ModuleName::as_str));
                 self.tracker

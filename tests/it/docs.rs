@@ -46,10 +46,12 @@ fn readme_lists_every_metric_and_no_other() {
     let exist: BTreeSet<String> = expose::metrics::ALL
         .iter()
         .chain(self_metrics::ALL)
+        .chain(expose::godebug::ALL)
         .map(|metric| metric.name.to_owned())
         .collect();
     assert_eq!(metrics(&readme()), exist);
-    for metric in expose::metrics::ALL.iter().flat_map(|metric| metric.labels) {
+    let ours = expose::metrics::ALL.iter().chain(expose::godebug::ALL);
+    for metric in ours.flat_map(|metric| metric.labels) {
         assert!(
             readme().contains(&format!("`{metric}`")),
             "label {metric} is not in README.md"
@@ -64,6 +66,7 @@ fn flags_of_readme_exist() {
         &["--help"][..],
         &["inspect", "--help"],
         &["diff", "--help"],
+        &["godebug", "--help"],
         &["check", "--help"],
         &["demo", "--help"],
     ] {
@@ -88,7 +91,7 @@ fn flags_of_readme_exist() {
 /// Every command of README.md is one of these, and each of these is run here or by the test named beside it.
 #[test]
 fn commands_of_readme_are_tested() {
-    const ELSEWHERE: [(&str, &str); 6] = [
+    const ELSEWHERE: [(&str, &str); 8] = [
         (
             "cargo run --release -- demo",
             "commands::demo, in the library's own tests, runs the demo",
@@ -104,6 +107,14 @@ fn commands_of_readme_are_tested() {
         (
             "goroutine_exporter inspect --watch 2s http://127.0.0.1:6060",
             "terminal.rs watches a live service",
+        ),
+        (
+            "goroutine_exporter godebug --quiet < stderr.txt",
+            "godebug.rs gives it recorded lines",
+        ),
+        (
+            "service 2>&1 | goroutine_exporter godebug --web.listen-address :16060",
+            "godebug.rs gives it a pipe, and scrapes it",
         ),
         (
             "goroutine_exporter --target http://127.0.0.1:6060",

@@ -13,7 +13,7 @@ const MUTATIONS: usize = 400;
 const LONGEST: usize = 8 << 10;
 
 /// Texts that mean something in one of the inputs.
-const TOKENS: [&[u8]; 26] = [
+const TOKENS: [&[u8]; 29] = [
     b"\n\n",
     b"\r\n",
     b"goroutine 1 [running]:\n",
@@ -33,6 +33,9 @@ const TOKENS: [&[u8]; 26] = [
     b"\x1f\x8b\x08",
     b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
     b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x02",
+    b"gc 2 @0.002s 18%: ",
+    b" MB globals, 2 P (forced)\n",
+    b"SCHED 5ms: gomaxprocs=1 runqueue=3 [0]\n",
     b"modules: { a: ",
     b"tls_server_config: { cert_file: a, key_file: b, ",
     b"client_auth_type: RequireAndVerifyClientCert, client_ca_file: c",
@@ -75,6 +78,11 @@ fn debug3() {
 #[test]
 fn logs() {
     replay("logs");
+}
+
+#[test]
+fn godebug() {
+    replay("godebug");
 }
 
 #[test]

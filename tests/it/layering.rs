@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each module of the crate, the others that its code, tests aside, may name.
-const MAY_IMPORT: [(&str, &[&str]); 26] = [
+const MAY_IMPORT: [(&str, &[&str]); 28] = [
     ("profile", &[]),
     ("failure", &[]),
     ("budget", &[]),
@@ -36,6 +36,8 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
         ],
     ),
     ("discovery", &["config", "target"]),
+    ("godebug", &[]),
+    ("follow", &["config", "godebug"]),
     (
         "tracker",
         &[
@@ -57,7 +59,9 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
     ("history", &["failure", "probe"]),
     (
         "expose",
-        &["classify", "config", "probe", "reading", "tally"],
+        &[
+            "classify", "config", "follow", "godebug", "probe", "reading", "tally",
+        ],
     ),
     (
         "self_metrics",
@@ -85,6 +89,7 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
             "expose",
             "failure",
             "fetch",
+            "follow",
             "history",
             "numbers",
             "policy",
@@ -112,6 +117,8 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
             "expose",
             "failure",
             "fetch",
+            "follow",
+            "godebug",
             "numbers",
             "policy",
             "probe",
@@ -153,7 +160,7 @@ const HOMES: [(&str, &[&str]); 21] = [
 ];
 
 /// Modules without I/O, clock, runtime and logs, and what would bring those in.
-const CORE: [&str; 4] = ["profile", "decode", "classify", "tally"];
+const CORE: [&str; 5] = ["profile", "decode", "classify", "tally", "godebug"];
 const OUTSIDE_CORE: [&str; 10] = [
     "std::fs",
     "std::net",

@@ -38,6 +38,7 @@ mod examples;
 mod fuzzed;
 mod gate;
 mod go;
+mod godebug;
 mod harm;
 mod hostile;
 mod http;

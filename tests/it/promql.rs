@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use goroutine_exporter::expose::godebug;
 use goroutine_exporter::expose::metrics::{self, Kind, Metric};
 use goroutine_exporter::self_metrics;
 
@@ -262,6 +263,7 @@ pub(crate) fn labels_of(name: &str) -> Option<Vec<&'static str>> {
     metrics::ALL
         .iter()
         .chain(self_metrics::ALL)
+        .chain(godebug::ALL)
         .find_map(|metric| labels_in(metric, name))
         .map(|labels| own(&labels))
 }

@@ -91,6 +91,7 @@ pub(crate) fn rules() -> Vec<Rule> {
 /// Every metric with its own labels: those of targets, of the exporter, and of Prometheus.
 fn known() -> BTreeMap<String, BTreeSet<String>> {
     let ours = expose::metrics::ALL.iter().chain(self_metrics::ALL);
+    let ours = ours.chain(expose::godebug::ALL);
     ours.map(|metric| (metric.name, metric.labels))
         .chain(OF_PROMETHEUS)
         .map(|(name, labels)| {

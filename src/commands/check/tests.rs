@@ -347,3 +347,19 @@ fn who_gets_credentials_is_told() {
         "  may be used, within allow, for nothing but\n    whatever b resolves to, any port\n  gives its credentials to these alone, over TLS and unix sockets only",
     );
 }
+
+#[test]
+fn sources_of_godebug_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("exporter.yml");
+    let yaml = "godebug: [{ name: shop, path: /var/log/shop, labels: { env: prod } }, { name: b, path: b }]";
+    std::fs::write(&file, yaml).unwrap();
+    let mut out = Vec::new();
+    assert_eq!(run(Some(&file), None, &mut out).unwrap(), VALID);
+    let expected = format!(
+        "\nlines of GODEBUG are read from\n  /var/log/shop as shop, env=\"prod\"\n  {} as b\n\nsnapshots\n",
+        directory.path().join("b").display()
+    );
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains(&expected), "{text}");
+}

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use groups::{MAX_GROUPS, read_groups};
-pub(super) use raw::{RawDnsSd, RawFileSd};
+pub(super) use raw::{RawDnsSd, RawFileSd, written_labels};
 
 use super::compile::{at_most, duration, number, word};
 use super::error::{ConfigError, Fault, KeyPath};
@@ -321,7 +321,7 @@ pub(super) fn render_names(configs: &[DnsSd]) -> Vec<RawDnsSd> {
         refresh_interval: Some(DurationText(config.refresh_interval).to_string()),
         scheme: Some(if config.tls { "https" } else { "http" }.to_owned()),
         module: Some(config.module.to_string()),
-        labels: Some(raw::labels(&config.labels)),
+        labels: Some(written_labels(&config.labels)),
     };
     configs.iter().map(write).collect()
 }

@@ -57,7 +57,7 @@ pub(super) struct RawGroup {
 }
 
 /// Labels as they are written out.
-pub(super) fn labels(labels: &BTreeMap<String, String>) -> UniqueMap<String> {
+pub(in crate::config) fn written_labels(labels: &BTreeMap<String, String>) -> UniqueMap<String> {
     let written = labels.iter();
     UniqueMap(written.map(|(n, v)| (n.clone(), v.clone())).collect())
 }

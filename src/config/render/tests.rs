@@ -42,6 +42,7 @@ modules:
 targets: []
 file_sd_configs: []
 dns_sd_configs: []
+godebug: []
 probes:
   per_target: 1
   total: 64
@@ -298,6 +299,7 @@ proptest! {
             }]),
             file_sd_configs: None,
             dns_sd_configs: None,
+            godebug: None,
             allow: flags.0.then(Vec::new),
             probes: Some(RawProbes {
                 per_target: Some(probes.0),

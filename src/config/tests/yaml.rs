@@ -14,7 +14,7 @@ fn what_is_no_yaml() {
     );
     check(
         "a: b: c",
-        "line 1, column 1: a: unknown key\nknown here: modules, targets, file_sd_configs, dns_sd_configs, allow, probes, storage",
+        "line 1, column 1: a: unknown key\nknown here: modules, targets, file_sd_configs, dns_sd_configs, godebug, allow, probes, storage",
     );
     check(
         "modules:\n\tdefault: {}",
@@ -50,7 +50,7 @@ fn what_is_no_yaml() {
     );
     check(
         &format!("{}probes", "- ".repeat(200)),
-        "line 1, column 1: expected a map with modules, targets, file_sd_configs, dns_sd_configs, allow, probes or storage, found a list",
+        "line 1, column 1: expected a map with modules, targets, file_sd_configs, dns_sd_configs, godebug, allow, probes or storage, found a list",
     );
     check(
         "allow: [{host: *.example}]",
@@ -70,11 +70,11 @@ fn what_is_no_yaml() {
 fn what_has_another_shape() {
     check(
         "[]",
-        "line 1, column 1: expected a map with modules, targets, file_sd_configs, dns_sd_configs, allow, probes or storage, found a list",
+        "line 1, column 1: expected a map with modules, targets, file_sd_configs, dns_sd_configs, godebug, allow, probes or storage, found a list",
     );
     check(
         "text",
-        "line 1, column 1: expected a map with modules, targets, file_sd_configs, dns_sd_configs, allow, probes or storage, found text",
+        "line 1, column 1: expected a map with modules, targets, file_sd_configs, dns_sd_configs, godebug, allow, probes or storage, found text",
     );
     check(
         "modules: []",
@@ -170,7 +170,7 @@ fn keys_that_are_unknown_or_given_twice() {
     );
     check(
         "nonsense: 1",
-        "line 1, column 1: nonsense: unknown key\nknown here: modules, targets, file_sd_configs, dns_sd_configs, allow, probes, storage",
+        "line 1, column 1: nonsense: unknown key\nknown here: modules, targets, file_sd_configs, dns_sd_configs, godebug, allow, probes, storage",
     );
     check_http(
         "oauth2: {}",

@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod debug3;
+pub(crate) mod godebug;
 pub(crate) mod gzip;
 pub(crate) mod logs;
 pub(crate) mod policy;
@@ -14,7 +15,7 @@ pub(crate) mod web;
 type Body = fn(&[u8]);
 
 /// Every target by its name.
-pub(crate) const ALL: [(&str, Body); 11] = [
+pub(crate) const ALL: [(&str, Body); 12] = [
     ("decode", text::any),
     ("gzip", gzip::any),
     ("proto", proto::any),
@@ -22,6 +23,7 @@ pub(crate) const ALL: [(&str, Body); 11] = [
     ("debug2", text::debug2),
     ("debug3", debug3::any),
     ("logs", logs::any),
+    ("godebug", godebug::any),
     ("config", config::any),
     ("web", web::any),
     ("target", target::any),
