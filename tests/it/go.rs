@@ -54,7 +54,7 @@ impl GoProgram {
 }
 
 /// The program built from source, once for each version; nothing when this machine has no such Go.
-fn build(version: &str, name: &str) -> Option<PathBuf> {
+pub(crate) fn build(version: &str, name: &str) -> Option<PathBuf> {
     // One after the other: two builds at once would compile the same standard library twice.
     static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,7 +66,13 @@ fn build(version: &str, name: &str) -> Option<PathBuf> {
     let output = Command::new(repository("tests/tools/go.sh"))
         .args([version, "build", "-C", "examples/go", "-o"])
         .arg(&folder)
-        .args(["./waits", "./leaky", "./contention", "./fleet"])
+        .args([
+            "./waits",
+            "./leaky",
+            "./contention",
+            "./fleet",
+            "./incident",
+        ])
         .current_dir(repository("."))
         .stdin(Stdio::null())
         .output()

@@ -41,6 +41,7 @@ mod go;
 mod harm;
 mod hostile;
 mod http;
+mod incident;
 mod layering;
 mod lifecycle;
 mod namespace;

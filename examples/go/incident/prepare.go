@@ -45,7 +45,8 @@ func prepareCommand(flags *flag.FlagSet, arguments []string) {
 	}
 	p := preparation{from: *examples, to: *out, speed: *speed}
 	p.write("go/incident/exporter.yml", "exporter.yml")
-	p.write("prometheus/prometheus.yml", "prometheus.yml",
+	interval := quicken("scrape_interval: 15s", *speed)
+	p.write("prometheus/prometheus.yml", "prometheus.yml", interval, p.slowly(interval),
 		"127.0.0.1:6060", at["SERVICE"], "127.0.0.1:16060", at["EXPORTER"], "127.0.0.1:9093", at["ALERTMANAGER"])
 	p.write("prometheus/rules/goroutine_exporter.rules.yml", "rules/goroutine_exporter.rules.yml",
 		"http://localhost:16060", "http://"+at["EXPORTER"], "http://localhost:3000", "http://"+at["GRAFANA"])
@@ -72,6 +73,10 @@ func free(port string) string {
 	defer l.Close()
 	return l.Addr().String()
 }
+
+// soonest is how often the service is looked at, at most. A goroutine profile takes as long as it takes, and
+// with 47,000 goroutines that is a good part of a second on a small machine, however fast the story is told.
+const soonest = time.Second
 
 type preparation struct {
 	from, to string
@@ -102,6 +107,14 @@ func (p preparation) write(from, to string, words ...string) {
 	if err := os.WriteFile(file, []byte(strings.NewReplacer(words...).Replace(faster)), 0o666); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// slowly is an interval of scrapes that is not shorter than soonest.
+func (p preparation) slowly(interval string) string {
+	if 15*time.Second >= time.Duration(p.speed*float64(soonest)) {
+		return interval
+	}
+	return "scrape_interval: " + soonest.String()
 }
 
 var duration = regexp.MustCompile(`(^|[^\w.])(\d+)(ms|s|m|h|d)\b`)

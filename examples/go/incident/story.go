@@ -24,9 +24,8 @@ const (
 	// resolution is how long it may take after the fix until the last alert is over: the exporter has five
 	// minutes to recover, and the routing lets five more pass between two messages.
 	resolution = 15 * time.Minute
-	// again is how often it looks, on the story's clock, and tick how often at most, on the wall's.
+	// again is how often it looks, on the story's clock.
 	again = 15 * time.Second
-	tick  = 100 * time.Millisecond
 )
 
 // story watches the service through the exporter and tells what happens.
@@ -177,7 +176,10 @@ func (s *story) listen(firing map[string]bool) (lines int) {
 			}
 			s.say("%s fires, the %s hears", n.Labels.Alert, n.Receiver)
 			for _, a := range n.Alerts {
-				fmt.Printf("        %s\n        line: %s\n", a.Annotations.Summary, a.Annotations.Location)
+				fmt.Printf("        %s\n", a.Annotations.Summary)
+				if a.Annotations.Location != "" {
+					fmt.Printf("        line: %s\n", a.Annotations.Location)
+				}
 				if strings.Contains(a.Annotations.Location, "converter.go:") {
 					lines++
 				}
@@ -203,8 +205,8 @@ func (l look) String() string {
 
 func (s *story) wait() {
 	pause := time.Duration(float64(again) / s.speed)
-	if pause < tick {
-		pause = tick
+	if pause < soonest {
+		pause = soonest
 	}
 	time.Sleep(pause)
 }
