@@ -66,7 +66,14 @@ pub(crate) fn build(version: &str, name: &str) -> Option<PathBuf> {
     let output = Command::new(repository("tests/tools/go.sh"))
         .args([version, "build", "-C", "examples/go", "-o"])
         .arg(&folder)
-        .args(["./waits", "./leaky", "./contention", "./fleet", "./leaks"])
+        .args([
+            "./waits",
+            "./leaky",
+            "./contention",
+            "./fleet",
+            "./incident",
+            "./leaks",
+        ])
         .current_dir(repository("."))
         .stdin(Stdio::null())
         .output()

@@ -42,6 +42,7 @@ mod godebug;
 mod harm;
 mod hostile;
 mod http;
+mod incident;
 mod layering;
 mod leaks;
 mod lifecycle;

@@ -89,19 +89,12 @@ impl Prometheus {
 
     /// The series an expression comes to.
     pub(crate) fn series(&self, expression: &str) -> Vec<serde_json::Value> {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("query", expression);
-        let answer = get(self.address, &format!("/api/v1/query?{}", query.finish()));
-        let answer = answer.json();
-        assert_eq!(answer["status"], "success", "{expression}: {answer}");
-        answer["data"]["result"].as_array().unwrap().clone()
+        series(self.address, expression)
     }
 
     /// The value of the one series an expression comes to; nothing for no series.
     pub(crate) fn value(&self, expression: &str) -> Option<f64> {
-        let series = self.series(expression);
-        assert!(series.len() <= 1, "{expression}: {series:?}");
-        series.first()?["value"][1].as_str()?.parse().ok()
+        value(self.address, expression)
     }
 
     /// How many series an expression comes to.
@@ -122,6 +115,23 @@ impl Prometheus {
             ((value - expected).abs() < f64::EPSILON).then_some(())
         });
     }
+}
+
+/// The series an expression comes to for the Prometheus at that address.
+fn series(prometheus: SocketAddr, expression: &str) -> Vec<serde_json::Value> {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("query", expression);
+    let answer = get(prometheus, &format!("/api/v1/query?{}", query.finish()));
+    let answer = answer.json();
+    assert_eq!(answer["status"], "success", "{expression}: {answer}");
+    answer["data"]["result"].as_array().unwrap().clone()
+}
+
+/// The value of the one series that is; nothing for no series.
+pub(crate) fn value(prometheus: SocketAddr, expression: &str) -> Option<f64> {
+    let series = series(prometheus, expression);
+    assert!(series.len() <= 1, "{expression}: {series:?}");
+    series.first()?["value"][1].as_str()?.parse().ok()
 }
 
 /// The classic way to scrape through an exporter, for these targets.
