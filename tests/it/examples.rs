@@ -22,7 +22,7 @@ const FOLDER_OF_KUBERNETES: &str = "examples/kubernetes";
 
 /// Where files are, how their names end, and the test that holds what is in them: a file of the repository, and a function
 /// there. The first line that fits counts. A new kind of file needs a line, and each line a file.
-const HELD_BY: [(&str, &str, &str, &str); 28] = [
+const HELD_BY: [(&str, &str, &str, &str); 30] = [
     (
         "",
         "README.md",
@@ -156,6 +156,18 @@ const HELD_BY: [(&str, &str, &str, &str); 28] = [
         ".rules.yml",
         "tests/it/rules.rs",
         "promtool_accepts_rules_and_configuration",
+    ),
+    (
+        "prometheus/metrics.schema.json",
+        "",
+        "tests/it/published.rs",
+        "the_contract_has_what_the_code_declares",
+    ),
+    (
+        "prometheus/sample.",
+        ".txt",
+        "tests/it/published.rs",
+        "samples_are_of_a_run",
     ),
     (
         "prometheus/targets/",

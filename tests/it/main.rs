@@ -54,6 +54,7 @@ mod prometheus;
 mod promql;
 mod properties;
 mod proxied;
+mod published;
 mod reach;
 mod recorded;
 mod requests;
