@@ -22,7 +22,7 @@ const FOLDER_OF_KUBERNETES: &str = "examples/kubernetes";
 
 /// Where files are, how their names end, and the test that holds what is in them: a file of the repository, and a function
 /// there. The first line that fits counts. A new kind of file needs a line, and each line a file.
-const HELD_BY: [(&str, &str, &str, &str); 31] = [
+const HELD_BY: [(&str, &str, &str, &str); 33] = [
     (
         "",
         "README.md",
@@ -107,6 +107,18 @@ const HELD_BY: [(&str, &str, &str, &str); 31] = [
         "",
         "tests/it/packaging.rs",
         "configurations_of_the_stack_can_be_used",
+    ),
+    (
+        "go/structmap/",
+        ".go",
+        "tests/it/structmap.rs",
+        "structs_become_the_same_maps_with_an_old_go",
+    ),
+    (
+        "go/structmap/",
+        ".svg",
+        "tests/it/structmap.rs",
+        "figures_of_a_run_are_in_the_readme",
     ),
     ("go/", ".go", "tests/it/go.rs", "start"),
     ("go/go.mod", "", "tests/it/go.rs", "start"),

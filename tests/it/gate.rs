@@ -176,11 +176,14 @@ fn the_step_of_the_workflow_finds_map_keys() {
         }
     }
     let run = || {
-        let path = std::env::var("PATH").unwrap();
+        let path = PathBuf::from(std::env::var_os("PATH").unwrap());
         Command::new("bash")
             .args(["-euc", step])
             .current_dir(folder.path())
-            .env("PATH", format!("{}:{path}", root.join("bin").display()))
+            .env(
+                "PATH",
+                format!("{}:{}", root.join("bin").display(), path.display()),
+            )
             .env("RUNNER_TEMP", folder.path())
             .envs([
                 ("GOENV", "off"),

@@ -63,6 +63,7 @@ mod rules;
 mod serve;
 mod servers;
 mod storm;
+mod structmap;
 mod systemd;
 mod tells;
 mod terminal;
