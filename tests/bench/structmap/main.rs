@@ -11,6 +11,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::as_conversions,
@@ -63,7 +64,7 @@ const CONFIG: &str =
 #[command(name = "structmap")]
 struct Options {
     /// Conversions a second that the service is given
-    #[arg(long, default_value_t = 60_000)]
+    #[arg(long, default_value_t = 30_000)]
     rate: u64,
     /// For how long each way is probed, in seconds
     #[arg(long, default_value_t = 8)]
