@@ -53,6 +53,7 @@ const HELD_BY: &[(&str, &str, &str, &str)] = &[
         "tests/it/gate.rs",
         "the_gate_fails_on_the_leak_and_passes_on_its_cure",
     ),
+    ("ci/mapkeys/", "", "tests/it/gate.rs", "mapkeys_with"),
     (
         "ci/service/",
         "",
@@ -125,6 +126,18 @@ const HELD_BY: &[(&str, &str, &str, &str)] = &[
         "tests/it/incident.rs",
         "one_command_tells_the_incident",
     ),
+    (
+        "go/structmap/",
+        ".go",
+        "tests/it/structmap.rs",
+        "structs_become_the_same_maps_with_an_old_go",
+    ),
+    (
+        "go/structmap/",
+        ".svg",
+        "tests/it/structmap.rs",
+        "figures_of_a_run_are_in_the_readme",
+    ),
     ("go/", ".go", "tests/it/go.rs", "start"),
     ("go/go.mod", "", "tests/it/go.rs", "start"),
     (
@@ -174,6 +187,18 @@ const HELD_BY: &[(&str, &str, &str, &str)] = &[
         ".rules.yml",
         "tests/it/rules.rs",
         "promtool_accepts_rules_and_configuration",
+    ),
+    (
+        "prometheus/metrics.schema.json",
+        "",
+        "tests/it/published.rs",
+        "the_contract_has_what_the_code_declares",
+    ),
+    (
+        "prometheus/sample.",
+        ".txt",
+        "tests/it/published.rs",
+        "samples_are_of_a_run",
     ),
     (
         "prometheus/targets/",

@@ -1,0 +1,3 @@
+module example.com/ci/mapkeys
+
+go 1.21
