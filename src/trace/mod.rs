@@ -35,6 +35,8 @@ mod machine;
 mod order;
 mod overlap;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod window;
 mod wire;
 
@@ -128,6 +130,8 @@ pub struct Decoder {
     seen: usize,
     batches: Vec<(usize, Batch)>,
     generation: Option<u64>,
+    /// The earliest time that a batch of it counts from.
+    earliest: Option<u64>,
     /// Bytes that came.
     bytes: u64,
     /// Nothing more is read: a generation was too large, or no batch begins where one should.
@@ -154,6 +158,7 @@ impl Decoder {
             seen: 0,
             batches: Vec::new(),
             generation: None,
+            earliest: None,
             bytes: 0,
             ended: None,
             generations: 0,
@@ -205,13 +210,8 @@ impl Decoder {
             }
         }
         if self.generations == 0 {
-            return Err(self
-                .ended
-                .unwrap_or(if self.machine.damage.generations > 0 {
-                    Refusal::Truncated { bytes: self.bytes }
-                } else {
-                    Refusal::Damaged
-                }));
+            let cut = Refusal::Truncated { bytes: self.bytes };
+            return Err(self.ended.unwrap_or(cut));
         }
         self.world.finish(&mut self.machine);
         self.machine.finish(self.world.last);
@@ -245,7 +245,12 @@ impl Decoder {
                     self.generation(format);
                     self.drop_seen(1);
                 }
-                Piece::Batch(batch) => self.batch(batch, format),
+                Piece::Batch(batch) => {
+                    self.batch(batch, format);
+                    if self.seen > self.limits.generation_bytes {
+                        break;
+                    }
+                }
             }
         }
         if self.raw.len() > self.limits.generation_bytes {
@@ -268,8 +273,12 @@ impl Decoder {
         let known = *self.generation.get_or_insert(batch.generation);
         if known != batch.generation || self.batches.len() >= MAX_BATCHES {
             self.machine.damage.batches += 1;
-        } else if batch.kind != Kind::Other {
-            self.batches.push((self.seen + batch.head, batch));
+        } else {
+            let earliest = self.earliest.get_or_insert(batch.time);
+            *earliest = batch.time.min(*earliest);
+            if batch.kind != Kind::Other {
+                self.batches.push((self.seen + batch.head, batch));
+            }
         }
         self.seen += batch.head + batch.size;
     }
@@ -281,6 +290,7 @@ impl Decoder {
         self.seen = 0;
         self.batches.clear();
         self.generation = None;
+        self.earliest = None;
     }
 
     /// Nothing more is read, and what is there is no whole generation.
@@ -310,8 +320,7 @@ impl Decoder {
             self.machine.damage.generations += 1;
             return;
         };
-        let times = self.batches.iter().map(|(_, batch)| batch.time);
-        let began = clock.nanoseconds(times.min().unwrap_or(0));
+        let began = clock.nanoseconds(self.earliest.unwrap_or(0));
         self.batches.retain(|(_, batch)| batch.kind == Kind::Events);
         if self.generations == 0 {
             self.began = began;
