@@ -10,7 +10,8 @@
 //! - [`wire`]: header, numbers, batches, events.
 //! - [`tables`]: strings and stacks of a generation, and the groups they lead to.
 //! - [`order`]: the threads of a generation merged by time.
-//! - [`machine`]: goroutines by state, in the order of their sequence numbers.
+//! - [`goroutine`], [`machine`]: goroutines by state, in the order of their sequence numbers.
+//! - [`world`]: stops of the world, mark phases, the clock.
 //! - [`overlap`], [`latency`]: what is counted in between. [`window`]: the result.
 //!
 //! # Order
@@ -30,6 +31,7 @@
 //!
 //! Source: `internal/trace` of Go 1.27.3, against which the tests compare.
 
+mod goroutine;
 mod latency;
 mod machine;
 mod order;
@@ -39,6 +41,7 @@ mod tables;
 mod tests;
 mod window;
 mod wire;
+mod world;
 
 use std::cmp::Reverse;
 
@@ -50,9 +53,10 @@ pub use window::{
 pub use wire::Format;
 
 use machine::Machine;
-use order::{Clock, Generation, World};
+use order::Generation;
 use tables::{Group, Groups, Tables, UNLISTED};
 use wire::{Batch, Bytes, Kind, Piece};
+use world::{Clock, World};
 
 use crate::classify::{Rules, WaitReason};
 
@@ -337,7 +341,7 @@ impl Decoder {
         order::walk(&generation, &mut tables, &mut self.machine, &mut self.world);
         self.machine.damage.tables += tables.damage;
         self.machine.end();
-        self.world.settle(&mut self.machine);
+        self.world.end(&mut self.machine);
     }
 
     fn window(self, format: Format) -> Window {

@@ -1,10 +1,10 @@
 //! Execution traces against Go's own reader, and against profiles of the same process.
 
+mod build;
 mod oracle;
+mod rewrite;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use goroutine_exporter::classify::{Rules, WaitReason};
 use goroutine_exporter::trace::{
@@ -13,7 +13,7 @@ use goroutine_exporter::trace::{
 
 use crate::captures::Capture;
 use crate::go::{MIDDLE, NEW, OLD};
-use crate::programs::{repository, skip};
+use crate::programs::repository;
 use oracle::{Counted, Oracle};
 
 /// Between the oldest that is read and the newest: the first that says where a generation ends.
@@ -41,34 +41,10 @@ fn whole(body: &[u8]) -> Window {
     decode(body, &Limits::default(), &Rules::default()).unwrap()
 }
 
-/// A trace that `tests/tools/traced` makes of itself, in generations of a tenth of a second.
+/// A trace of a busy program, in generations of a tenth of a second.
 fn traced(version: &str) -> Option<Vec<u8>> {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("traced{version}"));
-    std::fs::create_dir_all(&folder).unwrap();
-    let program = folder.join("traced");
-    let output = Command::new(repository("tests/tools/go.sh"))
-        .args([version, "build", "-C", "tests/tools/traced", "-o"])
-        .arg(&program)
-        .arg(".")
-        .current_dir(repository("."))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    if output.status.code() == Some(127) {
-        skip(error.trim());
-        return None;
-    }
-    assert!(output.status.success(), "Go {version}: {error}");
-    let file = folder.join("trace");
-    let status = Command::new(&program)
-        .args(["-for", "350ms", "-out"])
-        .arg(&file)
-        .env("GODEBUG", "traceadvanceperiod=100000000")
-        .status()
-        .unwrap();
-    assert!(status.success(), "{status}");
-    Some(std::fs::read(file).unwrap())
+    let settings = "traceadvanceperiod=100000000";
+    build::traced(version, &["-for", "350ms"], settings)
 }
 
 /// How far Go's reader may move what is too short for a hundredth of it to mean anything: an event that it can place only
@@ -286,6 +262,7 @@ fn traces_of_a_busy_program_are_counted_as_by_gos_own_reader() {
         assert_eq!(parked.spans.both.count, 20, "Go {version}");
         assert_eq!(parked.wait_reason, WaitReason::ChanReceive);
         in_pieces(&body, &window);
+        whatever_the_clocks(&body, &window);
     }
 }
 
@@ -300,6 +277,88 @@ fn a_trace_in_the_form_before_go_1_22_is_refused() {
         "{refused:?}"
     );
     assert!(refused.to_string().ends_with("needs Go 1.22 or newer"));
+}
+
+#[test]
+fn clocks_change_no_count_of_a_recorded_trace() {
+    for (folder, _) in RECORDED {
+        let body = recorded(folder);
+        whatever_the_clocks(&body, &whole(&body));
+    }
+}
+
+/// What no clock may change.
+fn unmoved(window: &Window) -> String {
+    let counts =
+        |spans: &Spans| [spans.closed, spans.left, spans.right, spans.both].map(|sum| sum.count);
+    let groups = |groups: &[Blocked]| -> BTreeMap<_, _> {
+        let groups = groups.iter();
+        groups
+            .map(|group| (group.id, counts(&group.spans)))
+            .collect()
+    };
+    let stops: BTreeMap<_, _> = window
+        .stops
+        .iter()
+        .map(|stop| (stop.kind.clone(), stop.sum.count))
+        .collect();
+    let sites: Vec<_> = window
+        .sites
+        .iter()
+        .map(|site| (&site.created_by, &site.entry, site.births))
+        .collect();
+    format!(
+        "{:?}\n{:?}\n{:?}\n{:?}\n{stops:?}\n{:?}\n{:?}\n{}\n{sites:?}\n{}\n{:?}",
+        groups(&window.blocked),
+        groups(&window.syscalls),
+        window.latency.each_ref().map(|latency| latency.count),
+        counts(&window.runnable.spans),
+        counts(&window.collector.mark),
+        counts(&window.collector.assist),
+        window.collector.sweep.count,
+        window.goroutines,
+        window.parked.iter().map(|(id, _)| id).collect::<Vec<_>>(),
+    )
+}
+
+/// Clocks of threads that differ by up to a millisecond change no count.
+fn whatever_the_clocks(body: &[u8], expected: &Window) {
+    for ahead in [10, 100, 1_000, 10_000] {
+        for odd in [0, 1] {
+            let other = rewrite::skewed(body, |thread| if thread % 2 == odd { ahead } else { 0 });
+            let window = whole(&other);
+            assert!(window.damage.is_none(), "{ahead}: {:?}", window.damage);
+            assert_eq!(unmoved(&window), unmoved(expected), "{ahead}");
+        }
+    }
+}
+
+#[test]
+fn a_recorded_trace_cut_between_batches_says_what_is_whole() {
+    for (folder, format) in RECORDED {
+        let body = recorded(folder);
+        let all = whole(&body);
+        let mut ends = 0;
+        for piece in rewrite::pieces(&body) {
+            let cut = decode(&body[..piece.start], &Limits::default(), &Rules::default());
+            match &cut {
+                Ok(cut) => {
+                    assert!(cut.events <= all.events, "{folder} {}", piece.start);
+                    assert!(cut.generations <= all.generations);
+                }
+                Err(refusal) => assert!(matches!(refusal, Refusal::Truncated { .. })),
+            }
+            if format == Format::Go126 {
+                assert_eq!(
+                    cut.map_or(0, |cut| cut.generations),
+                    ends,
+                    "{}",
+                    piece.start
+                );
+            }
+            ends += u64::from(piece.batch.is_none());
+        }
+    }
 }
 
 /// However the bytes come, the result is the same.
