@@ -153,7 +153,7 @@ impl Counted {
                     let (_, _, app) = key(&rules, "syscall", "", cells[3]);
                     let mut names = [leaf(&creator), app, leaf(&entry)];
                     if creator.is_empty() && entry.is_empty() {
-                        names[2] = "(cgo callback)".to_owned();
+                        "(cgo callback)".clone_into(&mut names[2]);
                     }
                     let site = counted.sites.entry(names).or_default();
                     site.0 += number(1);
