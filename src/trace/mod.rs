@@ -7,12 +7,12 @@
 //!
 //! # Map
 //!
-//! - [`wire`]: header, numbers, batches, events.
-//! - [`tables`]: strings and stacks of a generation, and the groups they lead to.
-//! - [`order`]: the threads of a generation merged by time.
-//! - [`goroutine`], [`machine`]: goroutines by state, in the order of their sequence numbers.
-//! - [`world`]: stops of the world, mark phases, the clock.
-//! - [`overlap`], [`latency`]: what is counted in between. [`window`]: the result.
+//! - `wire`: header, numbers, batches, events.
+//! - `tables`: strings and stacks of a generation, and the groups they lead to.
+//! - `order`: the threads of a generation merged by time.
+//! - `goroutine`, `machine`: goroutines by state, in the order of their sequence numbers.
+//! - `world`: stops of the world, mark phases, the clock.
+//! - `overlap`, `latency`: what is counted in between. `window`: the result.
 //!
 //! # Order
 //!

@@ -183,7 +183,11 @@ fn table(rows: &[Row]) -> String {
             row.events as f64 / 1e6 / ours,
             theirs * 1e3,
             megabytes / theirs,
-            if times >= GOAL { "met" } else { "MISSED" },
+            match times {
+                _ if cfg!(debug_assertions) => "not for release",
+                GOAL.. => "met",
+                _ => "MISSED",
+            },
         )
         .unwrap();
     }
