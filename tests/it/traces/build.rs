@@ -9,6 +9,20 @@ use crate::programs::{repository, skip};
 /// The Go whose reader is built: the newest, which reads what all others write.
 const READER: &str = "1.27.3";
 
+/// What the copy of the reader has beside.
+const MORE: &str = r#"package trace
+
+import "oracle/trace/tracev2"
+
+// RawTimes leaves times as the trace has them.
+var RawTimes bool
+
+// IsSwitch tells an event of two coroutines, of which the reader makes three, from a wake-up.
+func (e Event) IsSwitch() bool {
+	return e.base.typ == tracev2.EvGoSwitch || e.base.typ == tracev2.EvGoSwitchDestroy
+}
+"#;
+
 /// Runs a toolchain; nothing when this machine has no such Go.
 fn go(version: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(repository("tests/tools/go.sh"))
@@ -67,11 +81,7 @@ pub(crate) fn oracle() -> Option<PathBuf> {
     );
     assert_eq!(text.matches(moves).count(), 1, "another reader");
     fs::write(&file, text.replace(moves, stays)).unwrap();
-    fs::write(
-        folder.join("trace/raw_times.go"),
-        "package trace\n\n// RawTimes leaves times as the trace has them.\nvar RawTimes bool\n",
-    )
-    .unwrap();
+    fs::write(folder.join("trace/more.go"), MORE).unwrap();
     for name in ["main.go", "go.mod"] {
         let source = repository("tests/tools/trace_oracle").join(name);
         fs::copy(source, folder.join(name)).unwrap();
