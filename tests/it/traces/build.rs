@@ -72,7 +72,12 @@ pub(crate) fn oracle() -> Option<PathBuf> {
     let folder = folder("trace_oracle");
     let root = go(READER, &["env", "GOROOT"])?;
     let reader = Path::new(root.trim()).join("src/internal/trace");
-    copy(&reader, &folder.join("trace"));
+    let copied = folder.join("trace");
+    if copied.exists() {
+        // What an earlier build put there may not be wanted any more.
+        fs::remove_dir_all(&copied).unwrap();
+    }
+    copy(&reader, &copied);
     let file = folder.join("trace/reader.go");
     let text = fs::read_to_string(&file).unwrap();
     let (moves, stays) = (
