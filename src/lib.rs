@@ -9,6 +9,7 @@
 //! - [`classify`]: what a stack means: wait reason, blocking frame, application frame.
 //! - [`tally`]: counting by group in bounded memory, and choosing the groups that get series.
 //! - [`godebug`]: what a program says of its garbage collector and its scheduler on standard error.
+//! - [`trace`]: execution traces: for how long goroutines waited in a window, and for what.
 //!
 //! The **edge** does I/O and knows the configuration.
 //!
@@ -71,5 +72,6 @@ pub mod server;
 pub mod snapshots;
 pub mod tally;
 pub mod target;
+pub mod trace;
 pub mod tracker;
 pub mod units;

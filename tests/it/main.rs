@@ -70,6 +70,7 @@ mod structmap;
 mod systemd;
 mod tells;
 mod terminal;
+mod traces;
 mod ways;
 mod web_config;
 mod web_tls;
