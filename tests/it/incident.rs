@@ -236,7 +236,7 @@ fn one_command_tells_the_incident() {
     fs::create_dir(&bin).unwrap();
     fs::create_dir(&work).unwrap();
     stand_in(&bin);
-    let path = std::env::var("PATH").unwrap();
+    let path = std::env::var_os("PATH").unwrap();
     let mut told = Told(Program::start(
         Command::new(repository(FOLDER).join("run"))
             .args([
@@ -251,7 +251,7 @@ fn one_command_tells_the_incident() {
             .arg("--program")
             .arg(program)
             .env("GOROUTINE_EXPORTER", EXPORTER)
-            .env("PATH", format!("{}:{path}", bin.display()))
+            .env("PATH", format!("{}:{}", bin.display(), path.display()))
             .env("TMPDIR", &work),
     ));
     let service = told.address("service");
