@@ -13,6 +13,7 @@ use goroutine_exporter::budget::Skip;
 use goroutine_exporter::classify::{Origin, WaitReason, names::NAME_BYTES};
 use goroutine_exporter::config::Profile;
 use goroutine_exporter::discovery::{Mechanism, Reason};
+use goroutine_exporter::expose::godebug;
 use goroutine_exporter::expose::metrics::{self as of_targets, Kind, Metric};
 use goroutine_exporter::failure::FailureReason;
 use goroutine_exporter::policy::RefusalReason;
@@ -34,12 +35,13 @@ const MODULE: &str = "{ timeout: 1m, profiles: [goroutine, goroutineleak, block,
     classify: { watch: { channels: '^main\\..*[cC]han' }, labels: [tenant] } }";
 
 /// The sizes that bounds depend on, with [`MODULE`] beside a default module with as few groups.
-const SIZES: [(&str, u64); 5] = [
+const SIZES: [(&str, u64); 6] = [
     ("fixed", 1),
     ("limits.groups", 5),
     ("classify.watch", 1),
     ("classify.labels", 1),
     ("modules", 2),
+    ("godebug", 1),
 ];
 
 /// Expects an exposition to be as it says, and tells the names in it.
@@ -118,7 +120,8 @@ fn the_contract_has_what_the_code_declares() {
         }
     };
     check("probe", of_targets::ALL, "");
-    check("metrics", self_metrics::ALL, "process_");
+    let of_exporter = [self_metrics::ALL, godebug::ALL].concat();
+    check("metrics", &of_exporter, "process_");
 }
 
 #[test]
@@ -168,12 +171,19 @@ fn recorded_programs_are_published_as_the_contract_says() {
     let folder = tempfile::tempdir().unwrap();
     let found = folder.path().join("found.yml");
     fs::write(&found, format!("- targets: ['{}']\n", server.target())).unwrap();
+    let said = folder.path().join("said");
     let exporter = Exporter::start(&config(&format!(
         "targets: [{{ url: '{}', module: all, labels: {{ env: prod }} }}]\n\
-         file_sd_configs: [{{ files: ['{}'] }}]\n",
+         file_sd_configs: [{{ files: ['{}'] }}]\n\
+         godebug: [{{ name: shop, path: '{}' }}]\n",
         nobody(),
-        found.display()
+        found.display(),
+        said.display()
     )));
+    // What was not there at the start is read from its beginning.
+    let lines = repository("tests/data/go1.27.3-gctrace/stderr.txt");
+    fs::copy(lines, folder.path().join("new")).unwrap();
+    fs::rename(folder.path().join("new"), &said).unwrap();
     let contract = Contract::of("probe");
     let mut seen = BTreeSet::new();
     let mut probe = |target: &str, module: &str, profiles: &[&str]| {
@@ -230,7 +240,11 @@ fn recorded_programs_are_published_as_the_contract_says() {
     }
 
     let contract = Contract::of("metrics");
-    let text = exporter.metrics().text;
+    let text = until("both kinds of lines", || {
+        let metrics = exporter.metrics();
+        let last = "goroutine_godebug_last_line_timestamp_seconds";
+        (metrics.all(last, &[]).count() == 2).then_some(metrics.text)
+    });
     let mut seen = holds(&contract, &text, &[]);
     let known = |name: &String| contract.families().contains_key(name);
     assert!(seen.iter().all(known));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use goroutine_exporter::classify::MAX_ENTRIES;
-use goroutine_exporter::config::Profile;
+use goroutine_exporter::config::{MAX_SOURCES, Profile};
 
 use super::contract::{Contract, bound};
 use crate::programs::repository;
@@ -13,13 +13,14 @@ use crate::programs::repository;
 const SERIES_OF_A_HISTOGRAM: u64 = 15;
 
 /// What they can be at most.
-const LARGEST: [(&str, u64); 5] = [
+const LARGEST: [(&str, u64); 6] = [
     ("fixed", 1),
     ("limits.groups", 100),
     ("classify.watch", MAX_ENTRIES as u64),
     ("classify.labels", MAX_ENTRIES as u64),
     // Beside those that are written down there is always the default.
     ("modules", 501),
+    ("godebug", MAX_SOURCES as u64),
 ];
 
 /// The bound of README.md for a probe that has everything, and of each list.
@@ -115,7 +116,11 @@ fn documents_name_what_the_contract_has() {
         let names = ticked(cells[1]);
         let mut told: BTreeSet<String> = ticked(cells[2]).into_iter().collect();
         let labels = |name: &String| {
-            let labels = &probe.families()[name]["items"]["properties"]["labels"]["required"];
+            let family = probe
+                .families()
+                .get(name)
+                .unwrap_or_else(|| &own.families()[name]);
+            let labels = &family["items"]["properties"]["labels"]["required"];
             labels.as_array().cloned().unwrap_or_default()
         };
         let expected: BTreeSet<String> = names
