@@ -5,6 +5,7 @@ use std::fs;
 
 use goroutine_exporter::classify::MAX_ENTRIES;
 use goroutine_exporter::config::{MAX_SOURCES, Profile};
+use goroutine_exporter::expose::godebug;
 
 use super::contract::{Contract, bound};
 use crate::programs::repository;
@@ -135,7 +136,7 @@ fn documents_name_what_the_contract_has() {
         earlier.extend(expected);
         rows += names.len();
     }
-    assert_eq!(rows, probe.families().len());
+    assert_eq!(rows, probe.families().len() + godebug::ALL.len());
     let reasons = readme
         .lines()
         .find(|row| row.starts_with("| `goroutine_probe_failure`"))
