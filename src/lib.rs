@@ -9,6 +9,7 @@
 //! - [`classify`]: what a stack means: wait reason, blocking frame, application frame.
 //! - [`tally`]: counting by group in bounded memory, and choosing the groups that get series.
 //! - [`trace`]: execution traces: for how long goroutines waited in a window, and for what.
+//! - [`traced`]: what is kept and shown of a window.
 //!
 //! The **edge** does I/O and knows the configuration.
 //!
@@ -69,5 +70,6 @@ pub mod snapshots;
 pub mod tally;
 pub mod target;
 pub mod trace;
+pub mod traced;
 pub mod tracker;
 pub mod units;
