@@ -140,8 +140,12 @@ impl Running<'_> {
         let sent = Instant::now();
         let (pieces, end) = self.trace_body(window, deadline, reading).await;
         // Where reading was given up, the window was no longer than that took.
+        let watched = match &end {
+            Ok(()) => window,
+            Err(_) => window.min(sent.elapsed()),
+        };
         let weight = Weight {
-            window: window.min(sent.elapsed()),
+            window: watched,
             bytes: reading.body_bytes.unwrap_or_default(),
         };
         if weight.bytes > 0 {

@@ -26,7 +26,7 @@ const RECORDED: [(&str, Format); 3] = [
     ("go1.27.3-trace", Format::Go126),
 ];
 
-fn recorded(folder: &str) -> Vec<u8> {
+pub(crate) fn recorded(folder: &str) -> Vec<u8> {
     let file = repository("tests/data")
         .join(folder)
         .join("trace-1s.out.gz");
