@@ -95,9 +95,12 @@ fn once_in_an_interval_whatever_it_came_to() {
     let cheap = cost(5_000, 20, 300_000);
     for what in [Expensive::Detail, Expensive::Leak] {
         let mut ledger = Ledger::default();
-        let allowed = |ledger: &Ledger, after: Duration| match what {
-            Expensive::Detail => ledger.detail(&DETAIL, &at(now + after, 5_000)),
-            Expensive::Leak => ledger.leak(&LEAK, &at(now + after, 5_000)),
+        let allowed = |ledger: &Ledger, after: Duration| {
+            if what == Expensive::Detail {
+                ledger.detail(&DETAIL, &at(now + after, 5_000))
+            } else {
+                ledger.leak(&LEAK, &at(now + after, 5_000))
+            }
         };
         assert_eq!(allowed(&ledger, Duration::ZERO), Ok(()));
         ask(&mut ledger, what, now, Some(cheap));

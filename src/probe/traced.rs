@@ -118,7 +118,10 @@ impl Running<'_> {
                     _ if fault.supported == Some(false) => state.ledger.no_traces(asked),
                     _ => {}
                 }
-                reading.fail(fault.why.reason(), &fault.problem);
+                // What a target does not have is no failure of any profile.
+                if fault.supported != Some(false) {
+                    reading.fail(fault.why.reason(), &fault.problem);
+                }
                 Some(fault.why)
             }
         };

@@ -120,9 +120,8 @@ mod tests {
 
     #[test]
     fn no_more_are_proven_than_each_of_the_three_allows() {
-        let still = |counts: &[u64]| counts.iter().zip(1..).map(|(&n, id)| (GroupId(id), n));
         let check = |before: u64, still_there: u64, after: u64, expected: u64| {
-            let still = still(&[still_there]).collect();
+            let still = BTreeMap::from([(GroupId(1), still_there)]);
             let of = ParkedGroups::of(&tally(&[before]), &still, &tally(&[after]));
             let mut adopting = tally(&[7]);
             adopting.adopt_parked(&of);
@@ -164,6 +163,6 @@ mod tests {
         let of = ParkedGroups::of(&tally(&many), &BTreeMap::new(), &tally(&many));
         assert_eq!(of.groups.len(), MAX_REMEMBERED);
         assert!(of.groups.contains_key(&GroupId(600)));
-        assert_eq!(of.checked, many.iter().sum());
+        assert_eq!(of.checked, many.iter().sum::<u64>());
     }
 }

@@ -155,15 +155,15 @@ fn budgets() {
     );
     check_module(
         "trace: {mode: always}",
-        "line 1, column 34: modules.default.trace.mode: expected off or auto, found \"always\"",
+        "line 1, column 35: modules.default.trace.mode: expected off or auto, found \"always\"",
     );
     check_module(
         "trace: {window: 6s}",
-        "line 1, column 36: modules.default.trace.window: 6s is not between 10ms and 5s",
+        "line 1, column 37: modules.default.trace.window: 6s is not between 10ms and 5s",
     );
     check_module(
         "trace: {max_bytes: 65MiB}",
-        "line 1, column 39: modules.default.trace.max_bytes: 65MiB is not between 1KiB and 64MiB",
+        "line 1, column 40: modules.default.trace.max_bytes: 65MiB is not between 1KiB and 64MiB",
     );
     check_module(
         "leak: {min_interval: 25h}",
