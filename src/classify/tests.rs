@@ -308,3 +308,96 @@ fn bad_specs_are_refused() {
         "labels: 33 entries, at most 32 are allowed"
     );
 }
+
+#[test]
+fn wait_reason_from_the_word_of_a_trace_and_the_frames_it_leaves() {
+    let check = |word: &str, functions: &str, expected: WaitReason| {
+        let frames: Vec<&str> = functions.split(" < ").collect();
+        let leaf = if word == "sync" {
+            Leaf::Stated
+        } else {
+            Leaf::Cut
+        };
+        let told = match classified(&Rules::default(), leaf, &frames).wait {
+            Wait::Known(told) | Wait::Stated(told) => told,
+            Wait::Hidden(_) => WaitReason::Unknown,
+        };
+        assert_eq!(
+            traced(word.as_bytes(), told),
+            expected,
+            "{word}: {functions}"
+        );
+    };
+    check(
+        "chan send",
+        "runtime.chansend1 < main.f",
+        WaitReason::ChanSend,
+    );
+    check("chan receive", "main.f", WaitReason::ChanReceive);
+    check("select", "main.f", WaitReason::Select);
+    check(
+        "network",
+        "internal/poll.(*FD).Read < net.f",
+        WaitReason::IoWait,
+    );
+    check("sleep", "main.f", WaitReason::Sleep);
+    // One word for two waits that never end, told by the frame below.
+    check(
+        "forever",
+        "runtime.chanrecv1 < main.f",
+        WaitReason::ChanReceive,
+    );
+    check(
+        "forever",
+        "runtime.chansend1 < main.f",
+        WaitReason::ChanSend,
+    );
+    check(
+        "forever",
+        "reflect.chanrecv < main.f",
+        WaitReason::ChanReceive,
+    );
+    check(
+        "forever",
+        "runtime.block < main.f",
+        WaitReason::SelectNoCases,
+    );
+    check("forever", "main.f", WaitReason::Unknown);
+    // One word for all of package sync.
+    check(
+        "sync",
+        "sync.(*WaitGroup).Wait < main.f",
+        WaitReason::WaitGroupWait,
+    );
+    check(
+        "sync",
+        "internal/sync.(*Mutex).lockSlow < main.f",
+        WaitReason::MutexLock,
+    );
+    check(
+        "sync",
+        "sync.(*RWMutex).RLock < main.f",
+        WaitReason::RwMutexRLock,
+    );
+    check(
+        "sync",
+        "sync.(*RWMutex).Lock < main.f",
+        WaitReason::RwMutexLock,
+    );
+    check(
+        "sync",
+        "internal/poll.(*fdMutex).rwlock < main.f",
+        WaitReason::Semacquire,
+    );
+    check("sync.(*Cond).Wait", "main.f", WaitReason::CondWait);
+    check(
+        "GC mark assist wait for work",
+        "main.f",
+        WaitReason::Runtime,
+    );
+    check(
+        "a word of tomorrow",
+        "runtime.chanrecv1 < main.f",
+        WaitReason::Unknown,
+    );
+}

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use super::goroutine::{Goroutine, OLDER, Record, State, Status, Step};
 use super::overlap::Stretches;
 use super::tables::{Groups, Map, UNLISTED};
 use super::window::{Births, Blame, Cause, Collector, Damage, Owner, Runnable, Spans, Waited};
@@ -18,103 +19,6 @@ const MAX_WAITING: usize = 1 << 16;
 
 /// No goroutine: its number is not kept, since there are too many.
 pub(super) const NOBODY: u32 = u32::MAX;
-
-/// What a goroutine does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Named, but neither made nor found so far.
-    Unknown,
-    Runnable(Option<Cause>),
-    Running,
-    Syscall,
-    Waiting,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Goroutine {
-    id: u64,
-    /// The last sequence number, of the generation in which it was last met.
-    sequence: u64,
-    generation: u64,
-    state: State,
-    /// Since when.
-    since: u64,
-    /// Whether it was so before that: the window's start, or that of a generation after damage.
-    left: bool,
-    /// Whether it is a worker of the garbage collector.
-    worker: bool,
-    /// Whether records of it wait.
-    waiting: bool,
-    /// Where it waits, or is in a system call.
-    group: u32,
-    /// Where it was made: [`OLDER`] before the window.
-    site: u32,
-    /// Since when it helps the collector, and whether it did before.
-    assist: Option<(u64, bool)>,
-}
-
-/// A goroutine made before the window.
-const OLDER: u32 = UNLISTED - 1;
-
-/// One thing that happens to a goroutine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    /// The goroutine's sequence number with it.
-    pub(super) sequence: u64,
-    /// When.
-    pub(super) at: u64,
-    /// What.
-    pub(super) step: Step,
-}
-
-/// What happens to a goroutine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// It was so when the generation began: as [`Status`], with the group it waits in.
-    Status(Status, u32),
-    /// It is made at a site; in the group, if it waits at once.
-    Create(u32, Option<u32>),
-    /// C code calls Go, at that site and group.
-    Callback(u32, u32),
-    Unblock,
-    Start,
-    /// The goroutine that ran switched to it.
-    Switched,
-    Stop(Cause),
-    Block(u32),
-    SyscallBegin(u32),
-    SyscallEnd,
-    /// The system call ended after its processor was given away.
-    SyscallLost,
-    Destroy,
-    AssistActive,
-    AssistBegin,
-    AssistEnd,
-    /// It is a worker of the garbage collector.
-    Worker,
-}
-
-/// What a generation says of a goroutine at its beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Status {
-    Runnable,
-    Running,
-    Syscall,
-    Waiting,
-}
-
-impl Status {
-    /// As the trace writes it (tracev2.GoStatus).
-    pub(super) fn of(number: u64) -> Option<Self> {
-        match number {
-            1 => Some(Self::Runnable),
-            2 => Some(Self::Running),
-            3 => Some(Self::Syscall),
-            4 => Some(Self::Waiting),
-            _ => None,
-        }
-    }
-}
 
 /// All goroutines, and what was counted of them.
 #[derive(Debug)]
@@ -208,19 +112,7 @@ impl Machine {
     }
 
     fn insert(&mut self, id: u64) -> u32 {
-        let goroutine = Goroutine {
-            id,
-            sequence: 0,
-            generation: 0,
-            state: State::Unknown,
-            since: 0,
-            left: false,
-            worker: false,
-            waiting: false,
-            group: UNLISTED,
-            site: OLDER,
-            assist: None,
-        };
+        let goroutine = Goroutine::new(id);
         let at = if let Some(at) = self.free.pop() {
             if let Some(slot) = self.get_mut(at) {
                 *slot = goroutine;
@@ -320,7 +212,8 @@ impl Machine {
                 } else {
                     0
                 };
-                self.damage.gaps += record.sequence.saturating_sub(expected).max(1);
+                let missing = record.sequence.saturating_sub(expected).max(1);
+                self.damage.gaps = self.damage.gaps.saturating_add(missing);
             }
             self.take(at, &record);
         }
@@ -528,9 +421,10 @@ impl Machine {
                 }
                 let (stopped, marking) = self.disturbed(from, until);
                 self.runnable.spans.class(left, right).add(time);
-                self.runnable.world_stopped += stopped;
-                self.runnable.marking += marking;
-                self.runnable.other += time.saturating_sub(stopped + marking);
+                let other = time.saturating_sub(stopped.saturating_add(marking));
+                add(&mut self.runnable.world_stopped, stopped);
+                add(&mut self.runnable.marking, marking);
+                add(&mut self.runnable.other, other);
             }
             State::Syscall | State::Waiting => {
                 let (stopped, marking) = if left && right {
@@ -549,10 +443,10 @@ impl Machine {
                     return;
                 };
                 group.spans.class(left, right).add(time);
-                group.world_stopped += stopped;
-                group.marking += marking;
+                add(&mut group.world_stopped, stopped);
+                add(&mut group.marking, marking);
                 if goroutine.assist.is_some() && !(left && right) {
-                    group.assisting += time;
+                    add(&mut group.assisting, time);
                 }
             }
         }
@@ -596,38 +490,7 @@ impl Machine {
     }
 }
 
-impl Goroutine {
-    /// Whether it is this record's turn.
-    #[inline]
-    fn admits(&self, generation: u64, record: &Record) -> bool {
-        let met = self.generation == generation;
-        let next = met && record.sequence == self.sequence.wrapping_add(1);
-        match record.step {
-            Step::Status(..) => !met,
-            Step::Create(..) | Step::Callback(..) => true,
-            Step::AssistActive => met,
-            Step::Start => next && matches!(self.state, State::Runnable(_)),
-            Step::Unblock | Step::Switched => next && self.state == State::Waiting,
-            _ => met && record.sequence == self.sequence,
-        }
-    }
-}
-
-impl State {
-    /// Whether a goroutine in this state can do that.
-    fn fits(self, step: Step) -> bool {
-        match step {
-            Step::Status(..)
-            | Step::AssistActive
-            | Step::AssistBegin
-            | Step::AssistEnd
-            | Step::Worker => true,
-            Step::Create(..) | Step::Callback(..) => self == Self::Unknown,
-            Step::Unblock | Step::Switched => self == Self::Waiting,
-            Step::Start => matches!(self, Self::Runnable(_)),
-            Step::Stop(_) | Step::Block(_) | Step::SyscallBegin(_) => self == Self::Running,
-            Step::SyscallEnd | Step::SyscallLost => self == Self::Syscall,
-            Step::Destroy => matches!(self, Self::Running | Self::Syscall),
-        }
-    }
+/// Adds times, which may be anything in a trace that is damaged.
+fn add(sum: &mut u64, more: u64) {
+    *sum = sum.saturating_add(more);
 }

@@ -7,11 +7,12 @@
 //!
 //! # Map
 //!
-//! - [`wire`]: header, numbers, batches, events.
-//! - [`tables`]: strings and stacks of a generation, and the groups they lead to.
-//! - [`order`]: the threads of a generation merged by time.
-//! - [`machine`]: goroutines by state, in the order of their sequence numbers.
-//! - [`overlap`], [`latency`]: what is counted in between. [`window`]: the result.
+//! - `wire`: header, numbers, batches, events.
+//! - `tables`: strings and stacks of a generation, and the groups they lead to.
+//! - `order`: the threads of a generation merged by time.
+//! - `goroutine`, `machine`: goroutines by state, in the order of their sequence numbers.
+//! - `world`: stops of the world, mark phases, the clock.
+//! - `overlap`, `latency`: what is counted in between. `window`: the result.
 //!
 //! # Order
 //!
@@ -20,16 +21,22 @@
 //! from one to the next. Order within a goroutine is exact, whatever the clocks of processors say: only lengths of intervals whose
 //! ends came from two processors are off by the difference of their clocks, and never negative.
 //!
+//! # What it cannot know
+//!
+//! A wait that began before the window has a reason and a place only if it lasts to the end of a generation, and none at all
+//! in a trace of Go 1.22: it is `unknown` at `(no stack)`. Of a cut trace nothing is known but its whole generations.
+//!
 //! # Bounds
 //!
-//! Memory: [`Limits::generation_bytes`] for the generation, and beside it at most 40 MB for the tables' index, 8 MB of batches, 110
-//! bytes a goroutine up to [`Limits::goroutines`], 6 MB of events out of order, some hundred bytes for each of
-//! [`Limits::groups`] groups and as many sites, and the text of the distinct frames, up to 24 MiB. What real programs need is far
-//! less: the bytes of one generation, and 1 to 10 MB. What does not fit is counted in [`Damage`]. Time: linear in the bytes, and never more than
-//! three looks at each stack.
+//! Memory: [`Limits::generation_bytes`] for the generation, twice that while it grows, and beside it at most 60 MB for what is known of
+//! its strings and stacks, 20 MB of batches, 110 bytes a goroutine up to [`Limits::goroutines`], 6 MB of events out of order, some
+//! hundred bytes for each of [`Limits::groups`] groups and as many sites, and the text of the distinct frames, up to 24
+//! MiB, with their names. What real programs need is far less: the bytes of one generation, and 1 to 10 MB. What does not fit is
+//! counted in [`Damage`]. Time: linear in the bytes, and never more than three looks at each stack.
 //!
 //! Source: `internal/trace` of Go 1.27.3, against which the tests compare.
 
+mod goroutine;
 mod latency;
 mod machine;
 mod order;
@@ -39,6 +46,7 @@ mod tables;
 mod tests;
 mod window;
 mod wire;
+mod world;
 
 use std::cmp::Reverse;
 
@@ -50,14 +58,15 @@ pub use window::{
 pub use wire::Format;
 
 use machine::Machine;
-use order::{Clock, Generation, World};
+use order::Generation;
 use tables::{Group, Groups, Tables, UNLISTED};
 use wire::{Batch, Bytes, Kind, Piece};
+use world::{Clock, World};
 
 use crate::classify::{Rules, WaitReason};
 
 /// The most batches of one generation. Real ones have some thousands.
-const MAX_BATCHES: usize = 1 << 18;
+const MAX_BATCHES: usize = 1 << 16;
 
 /// Bounds on what a trace may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -337,7 +346,7 @@ impl Decoder {
         order::walk(&generation, &mut tables, &mut self.machine, &mut self.world);
         self.machine.damage.tables += tables.damage;
         self.machine.end();
-        self.world.settle(&mut self.machine);
+        self.world.end(&mut self.machine);
     }
 
     fn window(self, format: Format) -> Window {

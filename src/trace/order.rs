@@ -6,90 +6,22 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Arc;
 
-use super::machine::{Machine, NOBODY, Record, Status, Step};
+use super::goroutine::{Record, Status, Step};
+use super::machine::{Machine, NOBODY};
 use super::tables::{Map, Tables};
-use super::window::{Cause, Sum};
+use super::window::Cause;
 use super::wire::{self, Batch, Bytes, Event, Format, event};
-use crate::classify::{WaitReason, names};
+use super::world::{Clock, World};
+use crate::classify::WaitReason;
 use crate::tally::Name;
 
 /// Batches of tables and of goroutines that did nothing have no thread.
 const NO_THREAD: u64 = u64::MAX;
-/// The most kinds of stops kept apart; Go has about thirty.
-const MAX_KINDS: usize = 64;
-/// The most events of the collector that wait for earlier ones.
-const MAX_PHASES: usize = 64;
-
-/// The first word of the stops that a trace makes itself (runtime/proc.go, `stwReasonStrings`).
-const TRACER_STOPS: [&[u8]; 2] = [b"start trace", b"stop trace"];
 /// How the runtime labels the collector's workers (runtime/traceruntime.go, `gcMarkWorkerModeStrings`).
 const WORKERS: &[u8] = b"GC (";
 /// What stands for the function of a goroutine that C code called.
 const CALLBACK: &str = "(cgo callback)";
-
-/// What concerns the whole program, carried from generation to generation.
-#[derive(Debug, Default)]
-pub(super) struct World {
-    /// Stops by kind.
-    pub(super) stops: Vec<Kind>,
-    /// Open ones: thread, since when, kind.
-    stopping: Vec<(u64, u64, Option<usize>)>,
-    phases: Phases,
-    pub(super) processors: Option<u64>,
-    pub(super) events: u64,
-    /// The last moment.
-    pub(super) last: u64,
-}
-
-/// Stops of one kind.
-#[derive(Debug)]
-pub(super) struct Kind {
-    pub(super) words: Arc<str>,
-    pub(super) tracer: bool,
-    pub(super) sum: Sum,
-    pub(super) longest: u64,
-}
-
-/// Mark phases, in the order of their own sequence numbers: their ends come from different threads.
-#[derive(Debug, Default)]
-struct Phases {
-    sequence: Option<u64>,
-    /// Since when one is open, and whether it was before the window.
-    open: Option<(u64, bool)>,
-    /// Those that came before their turn: number, whether one begins, or `None` where it says only that one is open, when.
-    waiting: Vec<(u64, Option<bool>, u64)>,
-}
-
-/// Turns the units of a trace's clock into nanoseconds.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
-    frequency: u64,
-    /// Nanoseconds of a unit, where that is a whole number: 64 on Linux.
-    whole: Option<u64>,
-}
-
-impl Clock {
-    /// Of so many units in a second; nothing for a clock that stands still.
-    pub(super) fn new(frequency: u64) -> Option<Self> {
-        const SECOND: u64 = 1_000_000_000;
-        let rest = SECOND.checked_rem(frequency)?;
-        Some(Self {
-            frequency,
-            whole: SECOND.checked_div(frequency).filter(|_| rest == 0),
-        })
-    }
-
-    #[inline]
-    pub(super) fn nanoseconds(self, units: u64) -> u64 {
-        if let Some(whole) = self.whole {
-            return units.saturating_mul(whole);
-        }
-        let exact = u128::from(units) * 1_000_000_000 / u128::from(self.frequency.max(1));
-        u64::try_from(exact).unwrap_or(u64::MAX)
-    }
-}
 
 /// A generation, as it was read.
 #[derive(Debug)]
@@ -211,7 +143,9 @@ pub(super) fn walk(
     for cursor in &cursors {
         if let Some(since) = cursor.sweep {
             // Its end is in the next generation, which counts from its own beginning.
-            walk.machine.collector.sweep.nanoseconds += walk.world.last.saturating_sub(since);
+            let time = walk.world.last.saturating_sub(since);
+            let sweep = &mut walk.machine.collector.sweep.nanoseconds;
+            *sweep = sweep.saturating_add(time);
         }
     }
     machine.damage.events += damage;
@@ -323,11 +257,14 @@ impl Walk<'_, '_> {
                 collector.swept_bytes = collector.swept_bytes.saturating_add(first);
                 collector.reclaimed_bytes = collector.reclaimed_bytes.saturating_add(second);
             }
-            event::STW_BEGIN => self.stop(cursor.thread, at, first),
-            event::STW_END => self.go_on(cursor.thread, at),
-            event::GC_ACTIVE => self.marking(first, at),
-            event::GC_BEGIN => self.phase(first, true, at),
-            event::GC_END => self.phase(first, false, at),
+            event::STW_BEGIN => {
+                let kind = self.tables.string(first);
+                self.world.stop(self.machine, cursor.thread, at, kind);
+            }
+            event::STW_END => self.world.go_on(self.machine, cursor.thread, at),
+            event::GC_ACTIVE => self.world.marking(self.machine, first, at),
+            event::GC_BEGIN => self.world.phase(self.machine, (first, Some(true), at)),
+            event::GC_END => self.world.phase(self.machine, (first, Some(false), at)),
             event::HEAP_GOAL => self.machine.collector.heap_goal = Some(first),
             event::PROCS_CHANGE => self.world.processors = Some(first),
             _ => {}
@@ -393,131 +330,5 @@ impl Walk<'_, '_> {
         let goroutine = self.machine.incarnation(id);
         self.tell(goroutine, 0, at, Step::Callback(site, group));
         cursor.running = Some((goroutine, 0));
-    }
-
-    fn stop(&mut self, thread: u64, at: u64, kind: u64) {
-        let words = self.tables.string(kind);
-        let shown = names::shown(words);
-        let known = self
-            .world
-            .stops
-            .iter()
-            .position(|kind| *kind.words == *shown);
-        let kind = known.or_else(|| {
-            let room = self.world.stops.len() < MAX_KINDS;
-            room.then(|| {
-                self.world.stops.push(Kind {
-                    words: shown.into(),
-                    tracer: TRACER_STOPS.contains(&words),
-                    sum: Sum::default(),
-                    longest: 0,
-                });
-                self.world.stops.len() - 1
-            })
-        });
-        if self.world.stopping.len() >= MAX_KINDS {
-            self.machine.damage.conflicts += 1;
-            return;
-        }
-        self.world.stopping.push((thread, at, kind));
-        self.machine.stopped.begin(at);
-        self.machine.disturbed.begin(at);
-    }
-
-    fn go_on(&mut self, thread: u64, at: u64) {
-        let open = self.world.stopping.iter().position(|open| open.0 == thread);
-        let Some(open) = open else {
-            self.machine.damage.conflicts += 1;
-            return;
-        };
-        let (_, since, kind) = self.world.stopping.swap_remove(open);
-        let time = at.saturating_sub(since);
-        if let Some(kind) = kind.and_then(|kind| self.world.stops.get_mut(kind)) {
-            kind.sum.add(time);
-            kind.longest = kind.longest.max(time);
-        }
-        self.machine.stopped.end(at);
-        self.machine.disturbed.end(at);
-    }
-
-    /// A generation says that the collector was marking when it began.
-    fn marking(&mut self, sequence: u64, at: u64) {
-        let phases = &mut self.world.phases;
-        if phases.sequence.is_none() {
-            phases.sequence = Some(sequence);
-            phases.open = Some((self.began, true));
-            self.machine.disturbed.begin(self.began);
-            self.settle();
-        } else {
-            self.wait_for(sequence, None, at);
-        }
-    }
-
-    fn phase(&mut self, sequence: u64, begins: bool, at: u64) {
-        self.wait_for(sequence, Some(begins), at);
-    }
-
-    /// Takes an event of the collector when those before it have come.
-    fn wait_for(&mut self, sequence: u64, begins: Option<bool>, at: u64) {
-        let waiting = &mut self.world.phases.waiting;
-        if waiting.len() >= MAX_PHASES {
-            self.machine.damage.dropped += 1;
-            return;
-        }
-        waiting.push((sequence, begins, at));
-        self.settle();
-    }
-
-    fn settle(&mut self) {
-        loop {
-            let phases = &mut self.world.phases;
-            let turn = |&(sequence, begins, _): &(u64, Option<bool>, u64)| match phases.sequence {
-                Some(last) => last.checked_add(1) == Some(sequence),
-                None => begins == Some(true),
-            };
-            let Some(next) = phases.waiting.iter().position(turn) else {
-                return;
-            };
-            let phase = phases.waiting.swap_remove(next);
-            self.world.phase(phase, self.machine);
-        }
-    }
-}
-
-impl World {
-    /// A generation ends: what came before its turn has its turn now.
-    pub(super) fn settle(&mut self, machine: &mut Machine) {
-        let mut waiting = std::mem::take(&mut self.phases.waiting);
-        waiting.sort_unstable_by_key(|(sequence, ..)| *sequence);
-        for phase in waiting {
-            machine.damage.gaps += 1;
-            self.phase(phase, machine);
-        }
-    }
-
-    /// The window ends.
-    pub(super) fn finish(&mut self, machine: &mut Machine) {
-        if let Some((since, left)) = self.phases.open {
-            let time = self.last.saturating_sub(since);
-            machine.collector.mark.class(left, true).add(time);
-        }
-    }
-
-    fn phase(&mut self, (sequence, begins, at): (u64, Option<bool>, u64), machine: &mut Machine) {
-        self.phases.sequence = Some(sequence);
-        match (begins, self.phases.open) {
-            (Some(true), None) => {
-                self.phases.open = Some((at, false));
-                machine.disturbed.begin(at);
-            }
-            (Some(false), Some((since, left))) => {
-                self.phases.open = None;
-                let time = at.saturating_sub(since);
-                machine.collector.mark.class(left, false).add(time);
-                machine.disturbed.end(at);
-            }
-            (None, Some(_)) => {}
-            (Some(true), Some(_)) | (Some(false) | None, None) => machine.damage.conflicts += 1,
-        }
     }
 }

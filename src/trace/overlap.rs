@@ -24,7 +24,7 @@ struct Stretch {
 impl Stretches {
     /// One begins. Where one is open already, both are one.
     pub(super) fn begin(&mut self, at: u64) {
-        self.depth += 1;
+        self.depth = self.depth.saturating_add(1);
         if self.depth == 1 {
             let last = self.closed.last().map_or(0, |last| last.until);
             self.open = Some(at.max(last));

@@ -14,7 +14,7 @@ use crate::tally::{GroupId, Name, NamedStack, Namer};
 pub(super) type Map<K, V> = std::collections::HashMap<K, V, RandomState>;
 
 /// The most strings, and the most stacks, of one generation that are found again.
-const MAX_TABLE: usize = 1 << 20;
+const MAX_TABLE: usize = 1 << 18;
 /// The most answers remembered of one kind; further questions are answered each time.
 const MAX_ANSWERS: usize = 1 << 16;
 /// The most frames of a stack (tracev2.MaxFramesPerStack).

@@ -98,6 +98,11 @@ fn policy() {
 }
 
 #[test]
+fn trace() {
+    replay("trace");
+}
+
+#[test]
 fn every_target_has_a_corpus_a_program_and_a_test() {
     let source = std::fs::read_to_string(repository("tests/it/fuzzed.rs")).unwrap();
     let manifest = std::fs::read_to_string(repository("tests/fuzz/Cargo.toml")).unwrap();

@@ -62,7 +62,7 @@ const DUMP: &str = "goroutine 7 [chan receive, 3 minutes]:\nmain.worker()\n\t/sr
 
 /// A trace that a real program of Go 1.27 wrote.
 fn trace() -> Vec<u8> {
-    recorded("go1.27.3-trace")
+    recorded("go1.27.3-trace/trace-1s.out.gz")
 }
 
 #[track_caller]

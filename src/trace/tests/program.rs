@@ -134,6 +134,9 @@ pub(super) struct Truth {
     pub(super) goroutines: u64,
 }
 
+/// Times and bytes of events, by thread.
+type Threads = Vec<Vec<(u64, Vec<u8>)>>;
+
 /// The program, running.
 #[derive(Debug)]
 pub(super) struct Program {
@@ -144,8 +147,8 @@ pub(super) struct Program {
     goroutines: HashMap<u64, Goroutine>,
     next: u64,
     /// What each thread wrote in this generation.
-    threads: Vec<Vec<(u64, Vec<u8>)>>,
-    generations: Vec<Vec<Vec<(u64, Vec<u8>)>>>,
+    threads: Threads,
+    generations: Vec<Threads>,
     pub(super) truth: Truth,
 }
 

@@ -8,13 +8,14 @@ pub(crate) mod policy;
 pub(crate) mod proto;
 pub(crate) mod target;
 pub(crate) mod text;
+pub(crate) mod trace;
 pub(crate) mod web;
 
 /// What a target does with an input: it panics when something does not hold.
 type Body = fn(&[u8]);
 
 /// Every target by its name.
-pub(crate) const ALL: [(&str, Body); 11] = [
+pub(crate) const ALL: [(&str, Body); 12] = [
     ("decode", text::any),
     ("gzip", gzip::any),
     ("proto", proto::any),
@@ -26,6 +27,7 @@ pub(crate) const ALL: [(&str, Body); 11] = [
     ("web", web::any),
     ("target", target::any),
     ("policy", policy::any),
+    ("trace", trace::any),
 ];
 
 /// A number that the input chooses: its last byte.

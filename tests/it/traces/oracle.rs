@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use goroutine_exporter::classify::{
     FrameClass, NO_STACK, Rules, Wait, WaitReason, names::display, traced,
@@ -12,9 +12,7 @@ use goroutine_exporter::classify::{
 use goroutine_exporter::profile::Leaf;
 use goroutine_exporter::trace::{Spans, Sum};
 
-use super::Key;
-use crate::go::NEW;
-use crate::programs::{repository, skip};
+use super::{Key, build};
 
 /// The program.
 #[derive(Debug)]
@@ -66,11 +64,8 @@ impl Oracle {
     /// Builds it; nothing when this machine has no such Go.
     pub(super) fn build() -> Option<Self> {
         static ONE: Mutex<()> = Mutex::new(());
-        let _one = ONE
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("trace_oracle");
-        build(&folder).map(Self)
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        build::oracle().map(Self)
     }
 
     /// What it counts; with `raw` the times are those of the trace.
@@ -86,67 +81,6 @@ impl Oracle {
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{error}");
         Counted::parse(&String::from_utf8(output.stdout).unwrap())
-    }
-}
-
-/// Builds the program in a folder, where Go's reader is copied to: only the standard library may import it where it is.
-pub(crate) fn build(folder: &Path) -> Option<PathBuf> {
-    let go = |arguments: &[&str]| {
-        let output = Command::new(repository("tests/tools/go.sh"))
-            .arg(NEW)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let error = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        if output.status.code() == Some(127) {
-            skip(&error);
-            return None;
-        }
-        assert!(output.status.success(), "{error}");
-        Some(String::from_utf8(output.stdout).unwrap())
-    };
-    let root = go(&["env", "GOROOT"])?;
-    let reader = Path::new(root.trim()).join("src/internal/trace");
-    copy(&reader, &folder.join("trace"));
-    let file = folder.join("trace/reader.go");
-    let text = fs::read_to_string(&file).unwrap();
-    let (moves, stays) = (
-        "if e.base.time <= r.lastTs {",
-        "if !RawTimes && e.base.time <= r.lastTs {",
-    );
-    assert_eq!(text.matches(moves).count(), 1, "another reader");
-    fs::write(&file, text.replace(moves, stays)).unwrap();
-    fs::write(
-        folder.join("trace/raw_times.go"),
-        "package trace\n\n// RawTimes leaves times as the trace has them.\nvar RawTimes bool\n",
-    )
-    .unwrap();
-    for name in ["main.go", "go.mod"] {
-        let source = repository("tests/tools/trace_oracle").join(name);
-        fs::copy(source, folder.join(name)).unwrap();
-    }
-    let program = folder.join("oracle");
-    let paths = [folder.to_str().unwrap(), program.to_str().unwrap()];
-    go(&["build", "-C", paths[0], "-o", paths[1], "."])?;
-    Some(program)
-}
-
-/// Copies a package and those below it, without tests, so that they import each other where they are now.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if path.is_dir() {
-            if !["testdata", "testtrace", "testgen", "traceviewer"].contains(&&*name) {
-                copy(&path, &to.join(name));
-            }
-        } else if name.ends_with(".go") && !name.ends_with("_test.go") {
-            let text = fs::read_to_string(&path).unwrap();
-            let text = text.replace("\"internal/trace", "\"oracle/trace");
-            fs::write(to.join(name), text).unwrap();
-        }
     }
 }
 
@@ -219,7 +153,7 @@ impl Counted {
                     let (_, _, app) = key(&rules, "syscall", "", cells[3]);
                     let mut names = [leaf(&creator), app, leaf(&entry)];
                     if creator.is_empty() && entry.is_empty() {
-                        names[2] = "(cgo callback)".to_owned();
+                        "(cgo callback)".clone_into(&mut names[2]);
                     }
                     let site = counted.sites.entry(names).or_default();
                     site.0 += number(1);

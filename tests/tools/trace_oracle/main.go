@@ -3,7 +3,7 @@
 //	oracle [-raw] [-repeat N] FILE
 //
 // Go's reader makes times rise over all threads, a nanosecond for each tie; with -raw they are what the trace says, for
-// which one line of the reader is changed when it is copied (README.md). Each line of the output is a key and numbers,
+// which the reader is changed a little when it is copied (tests/it/traces/build.rs). Each line of the output is a key and numbers,
 // with tabs between. With -repeat, the time of all threads for so many readings is written instead of what they counted.
 package main
 
@@ -22,9 +22,6 @@ import (
 
 	"oracle/trace"
 )
-
-// Two events of one thread that are closer are one: a switch of coroutines, which Go's reader tells in three.
-const oneEvent = 10
 
 func main() {
 	raw := flag.Bool("raw", false, "times as the trace has them")
@@ -156,10 +153,9 @@ type goroutine struct {
 	cause  string
 	key    *key
 	site   *site
-	// The thread and time of what woke it.
-	wokenOn trace.ThreadID
-	wokenAt trace.Time
-	assist  *assist
+	// Whether a coroutine switched to it: it runs at once.
+	switched bool
+	assist   *assist
 }
 
 type assist struct {
@@ -262,7 +258,7 @@ func (c *counts) transition(e *trace.Event, s *trace.StateTransition) {
 	case g == nil:
 		fail(fmt.Errorf("goroutine %d comes from nowhere", id))
 	default:
-		c.close(g, at, false, e.Thread())
+		c.close(g, at, false)
 	}
 	g.state, g.since, g.left, g.cause = to, at, false, ""
 	switch to {
@@ -271,7 +267,7 @@ func (c *counts) transition(e *trace.Event, s *trace.StateTransition) {
 		case from == trace.GoNotExist:
 			g.cause = "create"
 		case from == trace.GoWaiting:
-			g.cause, g.wokenOn, g.wokenAt = "unblock", e.Thread(), at
+			g.cause, g.switched = "unblock", e.IsSwitch()
 		case from == trace.GoSyscall:
 			g.cause = "syscall"
 			c.lost++
@@ -343,7 +339,7 @@ func text(stack trace.Stack) string {
 }
 
 // close counts the interval that a goroutine is in.
-func (c *counts) close(g *goroutine, at trace.Time, right bool, thread trace.ThreadID) {
+func (c *counts) close(g *goroutine, at trace.Time, right bool) {
 	ns := max(0, int64(at-g.since))
 	switch g.state {
 	case trace.GoRunning:
@@ -351,7 +347,7 @@ func (c *counts) close(g *goroutine, at trace.Time, right bool, thread trace.Thr
 			c.workers.add(ns)
 		}
 	case trace.GoRunnable:
-		if g.cause == "unblock" && g.wokenOn == thread && at-g.wokenAt < oneEvent {
+		if g.cause == "unblock" && g.switched {
 			return
 		}
 		cause := g.cause
@@ -462,7 +458,7 @@ func (c *counts) rng(e *trace.Event) {
 
 func (c *counts) finish() {
 	for _, g := range c.goroutines {
-		c.close(g, c.last, true, trace.NoThread)
+		c.close(g, c.last, true)
 		if g.assist != nil {
 			c.assists.class(g.assist.left, true).add(int64(c.last - g.assist.since))
 		}

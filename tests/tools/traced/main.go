@@ -15,7 +15,7 @@ import (
 
 // works are what goroutines do until the end. pull.go adds one.
 var works = []func(end chan struct{}){
-	ping, contend, share, spawn, choose, signal, allocate, call, yield, pipe,
+	ping, send, contend, share, spawn, choose, signal, allocate, call, yield, pipe,
 }
 
 func main() {
@@ -109,6 +109,20 @@ func answer(there, back chan int) {
 	for at := range there {
 		back <- at
 	}
+}
+
+// send waits for a slow receiver.
+func send(end chan struct{}) {
+	slow := make(chan int, 1)
+	go func() {
+		for range slow {
+			time.Sleep(500 * time.Microsecond)
+		}
+	}()
+	for !over(end) {
+		slow <- 1
+	}
+	close(slow)
 }
 
 // contend waits for a lock that others hold.
