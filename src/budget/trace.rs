@@ -1,8 +1,8 @@
 //! How long an execution trace lasts, and what else must be so before one is asked for.
 //!
-//! A trace costs the target while it lasts: every event takes it a tenth to a third of a microsecond, a fifth to a third of
-//! the requests that a saturated HTTP service answers, and memory when nobody reads what it writes. So windows are short.
-//! The first of a target is very short; what it weighs says how long the next may be.
+//! A trace costs the target while it lasts: a tenth to a third of a microsecond for every event, which is up to a fifth of the
+//! processor time of a request, and memory when nobody reads what it writes. So windows are short. The first of a target is
+//! very short; what it weighs says how long the next may be.
 
 use std::time::{Duration, Instant};
 

@@ -289,14 +289,6 @@ async fn never_two_that_cost_in_one_probe_and_each_has_its_turn() {
         for (turns, asked) in turns.iter_mut().zip(costly) {
             *turns += asked;
         }
-        assert_eq!(
-            target
-                .server
-                .seen()
-                .most
-                .load(std::sync::atomic::Ordering::SeqCst),
-            1
-        );
     }
     // Half an hour: the leaks at most every ten minutes, the trace every five, and the detail in all other probes.
     assert_eq!(turns[1], 3, "{turns:?}");
