@@ -449,7 +449,7 @@ fn an_endless_trace_takes_no_more_memory_than_it_may() {
             "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n\r\ngo 1.26 trace\0\0\0";
         let mut sent = stream.write_all(head.as_bytes());
         while sent.is_ok() {
-            sent = stream.write_all(&[1; 64 << 10]);
+            sent = stream.write_all(&[1; 8 << 10]);
         }
     });
     let exporter = Exporter::start(ON);
