@@ -1,4 +1,5 @@
-//! What may be asked of a target beyond the cheap profile, and when: the two requests that stop its world.
+//! What may be asked of a target beyond the cheap profile, and when: the two requests that stop its world, and the
+//! execution trace, which slows it down.
 //!
 //! The detailed dump (`debug=2`) stops the target for as long as it takes to walk every frame, up to seven times
 //! over; `goroutineleak` runs a garbage collection whose pause grows faster than the number of goroutines. A
@@ -8,7 +9,13 @@
 //! Pure: clocks are read by the caller. Source of the costs: measured on Go 1.27 with 2 processors, 1,000 to
 //! 100,000 goroutines of 10 to 36 frames; the expectations are some four times what was seen there.
 
+mod trace;
+
 use std::time::{Duration, Instant};
+
+pub use trace::{FIRST_WINDOW, MAX_TRACE_BYTES, SHORTEST_WINDOW, TraceMode, TraceSpec, Weight};
+
+use trace::Traces;
 
 /// What a request may take before there is anything to walk: the way there and back, and a busy target.
 const EXPECTED_START: Duration = Duration::from_millis(250);
@@ -111,6 +118,8 @@ pub enum Expensive {
     Detail,
     /// The profile of proven leaks.
     Leak,
+    /// An execution trace.
+    Trace,
 }
 
 /// Why an expensive request is not made now.
@@ -153,7 +162,7 @@ pub struct Cost {
 /// Where and when a request would be made.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// Frames (detail) or goroutines (leak) counted in this very probe; `None` where the count is not whole.
+    /// Frames (detail) or goroutines (leak, trace) counted in this very probe; `None` where the count is not whole.
     pub size: Option<u64>,
     /// Of these goroutines, how many wait for locks: any number of them may wait for the same one.
     pub at_locks: u64,
@@ -174,6 +183,8 @@ pub struct Ledger {
     busy: bool,
     /// When the target said that it has no leak profile.
     leak_missing: Option<Instant>,
+    trace: Account,
+    traces: Traces,
 }
 
 /// What is remembered of one kind.
@@ -196,7 +207,8 @@ impl Ledger {
         };
         Self {
             detail: asked.clone(),
-            leak: asked,
+            leak: asked.clone(),
+            trace: asked,
             ..Self::default()
         }
     }
@@ -239,14 +251,14 @@ impl Ledger {
         self.affords(&expected(Expensive::Leak, goroutines, remembered), moment)
     }
 
-    /// Which of two that are both allowed comes first: the one that waited longer, the detail before the leaks.
+    /// Which of those that are allowed comes first: the one that waited longest, in the order of `allowed` those that did
+    /// for as long.
     #[must_use]
-    pub fn first(&self) -> Expensive {
-        match (self.detail.asked, self.leak.asked) {
-            (Some(_), None) => Expensive::Leak,
-            (Some(detail), Some(leak)) if leak < detail => Expensive::Leak,
-            _ => Expensive::Detail,
-        }
+    pub fn first(&self, allowed: &[Expensive]) -> Option<Expensive> {
+        allowed
+            .iter()
+            .copied()
+            .min_by_key(|&what| self.of(what).asked)
     }
 
     /// Notes that a request is made now. Until [`Ledger::settle`] says otherwise it counts as one that cost too much,
@@ -293,15 +305,13 @@ impl Ledger {
     /// for the rest stays, since a target that restarts all the time must not be asked all the time.
     pub fn restarted(&mut self) {
         self.leak_missing = None;
+        self.forget_traces();
     }
 
     /// The interval in force: the configured one, doubled for each time running that it cost too much.
     #[must_use]
     pub fn interval(&self, what: Expensive, min_interval: Duration) -> Duration {
-        match what {
-            Expensive::Detail => self.detail.interval(min_interval),
-            Expensive::Leak => self.leak.interval(min_interval),
-        }
+        self.of(what).interval(min_interval)
     }
 
     fn affords(&self, expected: &Cost, moment: &Moment) -> Result<(), Skip> {
@@ -318,6 +328,15 @@ impl Ledger {
         match what {
             Expensive::Detail => &mut self.detail,
             Expensive::Leak => &mut self.leak,
+            Expensive::Trace => &mut self.trace,
+        }
+    }
+
+    fn of(&self, what: Expensive) -> &Account {
+        match what {
+            Expensive::Detail => &self.detail,
+            Expensive::Leak => &self.leak,
+            Expensive::Trace => &self.trace,
         }
     }
 }
@@ -336,11 +355,13 @@ impl Account {
     /// What the last request cost, until even the longest interval has passed since: what was slow once, for whatever
     /// reason, is tried again.
     fn remembered(&self, min_interval: Duration, now: Instant) -> Option<Cost> {
+        self.last.filter(|_| self.is_remembered(min_interval, now))
+    }
+
+    fn is_remembered(&self, min_interval: Duration, now: Instant) -> bool {
         let longest = min_interval.saturating_mul(1 << MAX_STRIKES);
-        let recent = self
-            .asked
-            .is_some_and(|asked| now.saturating_duration_since(asked) < longest);
-        self.last.filter(|_| recent)
+        self.asked
+            .is_some_and(|asked| now.saturating_duration_since(asked) < longest)
     }
 }
 
@@ -353,6 +374,8 @@ fn expected(what: Expensive, size: u64, last: Option<Cost>) -> Cost {
         ),
         // Only leaked goroutines are in it, folded by stack: how long it is says nothing of what it cost.
         Expensive::Leak => (EXPECTED_PER_GOROUTINE, 0),
+        // Its window is what it costs, and that is in the request; see `trace`.
+        Expensive::Trace => (Duration::ZERO, u64::MAX),
     };
     let units = u32::try_from(size).unwrap_or(u32::MAX);
     let mut cost = Cost {

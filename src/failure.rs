@@ -1,4 +1,5 @@
-//! Why a probe of a target failed: one closed set, used in the metric, in logs, on pages and in JSON.
+//! Why a probe of a target failed, and why there is no execution trace of it: closed sets, used in metrics, in logs, on pages
+//! and in JSON.
 
 use std::fmt;
 
@@ -57,6 +58,51 @@ impl FailureReason {
 }
 
 impl fmt::Display for FailureReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The reason label of `goroutine_trace_failure`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TraceFailure {
+    /// Somebody else is tracing the target; it makes one trace at a time.
+    Busy,
+    /// The target's Go is older than 1.22, or newer than what is known.
+    UnsupportedVersion,
+    /// It ended before a generation was whole, or after some were.
+    Truncated,
+    /// Something in it could not be read or does not fit together.
+    Damaged,
+    /// What can befall every profile.
+    Any(FailureReason),
+}
+
+impl TraceFailure {
+    /// The label value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::UnsupportedVersion => "unsupported_version",
+            Self::Truncated => "truncated",
+            Self::Damaged => "damaged",
+            Self::Any(reason) => reason.as_str(),
+        }
+    }
+
+    /// The same in the words for all profiles.
+    #[must_use]
+    pub const fn reason(self) -> FailureReason {
+        match self {
+            Self::Busy => FailureReason::HttpStatus,
+            Self::UnsupportedVersion | Self::Truncated | Self::Damaged => FailureReason::Decode,
+            Self::Any(reason) => reason,
+        }
+    }
+}
+
+impl fmt::Display for TraceFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

@@ -10,6 +10,7 @@
 //! - [`tally`]: counting by group in bounded memory, and choosing the groups that get series.
 //! - [`godebug`]: what a program says of its garbage collector and its scheduler on standard error.
 //! - [`trace`]: execution traces: for how long goroutines waited in a window, and for what.
+//! - [`traced`]: what is kept and shown of a window.
 //!
 //! The **edge** does I/O and knows the configuration.
 //!
@@ -73,5 +74,6 @@ pub mod snapshots;
 pub mod tally;
 pub mod target;
 pub mod trace;
+pub mod traced;
 pub mod tracker;
 pub mod units;

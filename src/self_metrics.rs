@@ -69,6 +69,8 @@ metrics! {
         "Profiles that were fetched but could not be read whole.";
     DETAIL_SKIPPED = Counter "goroutine_exporter_detail_skipped_total" ["reason"]
         "Probes that did not ask for the detailed profile: over a budget of frames, time or requests at once, too soon after the last one, or switched off.";
+    TRACE_SKIPPED = Counter "goroutine_exporter_trace_skipped_total" ["reason"]
+        "Probes that asked for no execution trace where their module wants them: over a budget of goroutines, bytes, time or requests at once, or too soon after the last one.";
     TRACKED_TARGETS = Gauge "goroutine_exporter_tracked_targets" []
         "Targets of which something is remembered from one probe to the next.";
     TASKS = Gauge "goroutine_exporter_tasks" []
@@ -120,6 +122,7 @@ pub struct SelfMetrics {
     fetched_bytes: IntCounterVec,
     decode_errors: IntCounterVec,
     detail_skipped: IntCounterVec,
+    trace_skipped: IntCounterVec,
     tracked_targets: IntGauge,
     tasks: IntGauge,
     discovery_targets: IntGaugeVec,
@@ -177,6 +180,13 @@ impl SelfMetrics {
         for skip in Skip::ALL {
             detail_skipped.with_label_values(&[skip.as_str()]);
         }
+        let trace_skipped = add(
+            &registry,
+            IntCounterVec::new(opts(TRACE_SKIPPED), TRACE_SKIPPED.labels),
+        )?;
+        for skip in [Skip::Budget, Skip::Interval] {
+            trace_skipped.with_label_values(&[skip.as_str()]);
+        }
         let discovery_failures = add(
             &registry,
             IntCounterVec::new(opts(DISCOVERY_FAILURES), DISCOVERY_FAILURES.labels),
@@ -208,6 +218,7 @@ impl SelfMetrics {
             fetched_bytes,
             decode_errors,
             detail_skipped,
+            trace_skipped,
             tracked_targets: add(&registry, IntGauge::with_opts(opts(TRACKED_TARGETS)))?,
             tasks: add(&registry, IntGauge::with_opts(opts(TASKS)))?,
             discovery_targets: add(
@@ -464,6 +475,14 @@ impl RunningProbe {
             let labels = [skip.as_str()];
             metrics.detail_skipped.with_label_values(&labels).inc();
         }
+        if let Some(skip) = outcome.trace_skipped {
+            let labels = [skip.as_str()];
+            metrics.trace_skipped.with_label_values(&labels).inc();
+        }
+        metrics
+            .fetched_bytes
+            .with_label_values(&[Profile::Goroutine.as_str()])
+            .inc_by(outcome.again_bytes);
     }
 }
 

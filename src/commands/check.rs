@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::budget::{DetailMode, DetailSpec};
+use crate::budget::{DetailMode, DetailSpec, TraceMode};
 use crate::config::{Config, ConfigError, KeyPath, Module, Profile};
 use crate::discovery::{Found, Look, look_once};
 use crate::fetch::{Auth, FetchSpec, Pem, TlsVersion};
@@ -206,6 +206,16 @@ fn explain_budget(module: &Module, out: &mut impl Write) -> io::Result<()> {
             "  asks for proof of leaks of targets with at most {} goroutines, once in {}",
             module.leak.max_goroutines,
             DurationText(module.leak.min_interval)
+        )?;
+    }
+    if module.trace.mode == TraceMode::Auto {
+        writeln!(
+            out,
+            "  asks for an execution trace of at most {} and {} of targets with at most {} goroutines, once in {}",
+            DurationText(module.trace.window),
+            SizeText(module.trace.max_bytes),
+            module.trace.max_goroutines,
+            DurationText(module.trace.min_interval)
         )?;
     }
     Ok(())

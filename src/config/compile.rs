@@ -9,12 +9,12 @@ use std::time::Duration;
 use super::error::{ConfigError, Fault, KeyPath};
 use super::raw::{
     RawClassify, RawConfig, RawDetail, RawLeak, RawLimits, RawModule, RawProbes, RawStorage,
-    UniqueMap,
+    RawTrace, UniqueMap,
 };
 use super::{
     Config, Module, ModuleName, ProbeLimits, Profile, discovery, godebug, hint, http, places,
 };
-use crate::budget::{DetailMode, DetailSource};
+use crate::budget::{DetailMode, DetailSource, MAX_TRACE_BYTES, SHORTEST_WINDOW, TraceMode};
 use crate::classify::{ClassifyError, ClassifySpec, MAX_ENTRIES, Rules};
 use crate::snapshots::StorageSpec;
 use crate::units::{DurationText, SizeText, parse_duration, parse_size};
@@ -30,6 +30,9 @@ const MAX_PATH_BYTES: usize = 1024;
 
 /// The least and the most time from one expensive request to the next.
 const INTERVALS: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(24));
+
+/// The shortest and the longest window of a trace. A second and more has several generations, and the target pays for each.
+const WINDOWS: (Duration, Duration) = (SHORTEST_WINDOW, Duration::from_secs(5));
 
 /// Frames and goroutines of a budget, at most: more than Go programs have.
 const MAX_BUDGET: u64 = 100_000_000;
@@ -120,6 +123,9 @@ fn module(
     }
     if let Some(raw) = raw.leak {
         leak(&key.key("leak"), &raw, &mut module)?;
+    }
+    if let Some(raw) = raw.trace {
+        trace(&key.key("trace"), &raw, &mut module)?;
     }
     if let Some(raw) = raw.classify {
         let key = key.key("classify");
@@ -240,6 +246,28 @@ fn leak(key: &KeyPath, raw: &RawLeak, module: &mut Module) -> Result<(), ConfigE
     }
     if let Some(text) = &raw.min_interval {
         module.leak.min_interval = duration(&key.key("min_interval"), text, INTERVALS)?;
+    }
+    Ok(())
+}
+
+fn trace(key: &KeyPath, raw: &RawTrace, module: &mut Module) -> Result<(), ConfigError> {
+    let trace = &mut module.trace;
+    if let Some(text) = &raw.mode {
+        let known = [TraceMode::Off, TraceMode::Auto].map(|mode| (mode.as_str(), mode));
+        trace.mode = word(&key.key("mode"), text, "off or auto", &known)?;
+    }
+    if let Some(text) = &raw.min_interval {
+        trace.min_interval = duration(&key.key("min_interval"), text, INTERVALS)?;
+    }
+    if let Some(text) = &raw.window {
+        trace.window = duration(&key.key("window"), text, WINDOWS)?;
+    }
+    if let Some(text) = &raw.max_bytes {
+        trace.max_bytes = size(&key.key("max_bytes"), text, MAX_TRACE_BYTES)?;
+    }
+    if let Some(goroutines) = raw.max_goroutines {
+        let key = key.key("max_goroutines");
+        trace.max_goroutines = number(&key, goroutines, 1, MAX_BUDGET)?;
     }
     Ok(())
 }

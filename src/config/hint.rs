@@ -32,7 +32,7 @@ const FOREIGN_KEYS: [(&str, &str); 6] = [
 ];
 
 /// Where keys belong that people write one level too high or too low.
-const HOMES: [(&str, &str); 40] = [
+const HOMES: [(&str, &str); 42] = [
     ("path", "modules.NAME"),
     ("timeout", "modules.NAME"),
     ("profiles", "modules.NAME"),
@@ -41,6 +41,7 @@ const HOMES: [(&str, &str); 40] = [
     ("limits", "modules.NAME"),
     ("detail", "modules.NAME"),
     ("leak", "modules.NAME"),
+    ("trace", "modules.NAME"),
     ("basic_auth", "modules.NAME.http"),
     ("authorization", "modules.NAME.http"),
     ("tls_config", "modules.NAME.http"),
@@ -58,6 +59,7 @@ const HOMES: [(&str, &str); 40] = [
     ("source", "modules.NAME.detail"),
     ("max_frames", "modules.NAME.detail"),
     ("max_goroutines", "modules.NAME.leak"),
+    ("window", "modules.NAME.trace"),
     ("plumbing", "modules.NAME.classify"),
     ("app_packages", "modules.NAME.classify"),
     ("watch", "modules.NAME.classify"),

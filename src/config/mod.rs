@@ -41,7 +41,7 @@ pub use web::{
     ClientAuth, ClientPolicy, Curve, PasswordHash, RateLimit, ServerTls, User, WebConfig,
 };
 
-use crate::budget::{DetailMode, DetailSource, DetailSpec, LeakSpec};
+use crate::budget::{DetailMode, DetailSource, DetailSpec, LeakSpec, TraceMode, TraceSpec};
 use crate::classify::{ClassifySpec, Rules};
 use crate::decode;
 use crate::fetch::FetchSpec;
@@ -70,6 +70,18 @@ pub const DEFAULT_LEAK_MAX_GOROUTINES: u64 = 20_000;
 
 /// `modules.NAME.leak.min_interval`.
 pub const DEFAULT_LEAK_MIN_INTERVAL: Duration = Duration::from_mins(10);
+
+/// `modules.NAME.trace.min_interval`.
+pub const DEFAULT_TRACE_MIN_INTERVAL: Duration = Duration::from_mins(5);
+
+/// `modules.NAME.trace.window`: the target is slowed down for so long.
+pub const DEFAULT_TRACE_WINDOW: Duration = Duration::from_millis(500);
+
+/// `modules.NAME.trace.max_bytes`: of the busiest program that was measured a third of a second.
+pub const DEFAULT_TRACE_MAX_BYTES: u64 = 16 << 20;
+
+/// `modules.NAME.trace.max_goroutines`: a trace tells the state of each, in some 17 bytes.
+pub const DEFAULT_TRACE_MAX_GOROUTINES: u64 = 100_000;
 
 /// `modules.NAME.limits.groups`.
 pub const DEFAULT_GROUPS: usize = 20;
@@ -145,6 +157,8 @@ pub struct Module {
     pub detail: DetailSpec,
     /// When proof of leaks is, where `profiles` has it.
     pub leak: LeakSpec,
+    /// When an execution trace is.
+    pub trace: TraceSpec,
     /// What decides on blocking frame and application frame, as written.
     pub classify: ClassifySpec,
     /// The same, compiled.
@@ -171,6 +185,8 @@ pub enum Profile {
     Detail,
     /// Goroutines that the runtime proved leaked. Runs a garbage collection; governed by `leak:`, too.
     Leak,
+    /// What goroutines did in a short window. Not listed under `profiles:`, but governed by `trace:`.
+    Trace,
     /// Where goroutines were blocked, since the program set a rate for it.
     Block,
     /// Where mutexes were contended, since the program set a fraction for it.
@@ -397,6 +413,13 @@ impl Default for Module {
                 max_goroutines: DEFAULT_LEAK_MAX_GOROUTINES,
                 min_interval: DEFAULT_LEAK_MIN_INTERVAL,
             },
+            trace: TraceSpec {
+                mode: TraceMode::Off,
+                min_interval: DEFAULT_TRACE_MIN_INTERVAL,
+                window: DEFAULT_TRACE_WINDOW,
+                max_bytes: DEFAULT_TRACE_MAX_BYTES,
+                max_goroutines: DEFAULT_TRACE_MAX_GOROUTINES,
+            },
             classify: ClassifySpec::default(),
             rules: Rules::default(),
             series: SeriesLimits {
@@ -425,6 +448,7 @@ impl PartialEq for Module {
             fetch,
             detail,
             leak,
+            trace,
             classify,
             rules: _,
             series,
@@ -440,6 +464,7 @@ impl PartialEq for Module {
             && *fetch == other.fetch
             && *detail == other.detail
             && *leak == other.leak
+            && *trace == other.trace
             && *classify == other.classify
             && *series == other.series
             && *decode == other.decode
@@ -451,10 +476,11 @@ impl PartialEq for Module {
 
 impl Profile {
     /// Every profile that is read, in the order of a probe's report.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Goroutine,
         Self::Detail,
         Self::Leak,
+        Self::Trace,
         Self::Block,
         Self::Mutex,
         Self::Threads,
@@ -476,6 +502,7 @@ impl Profile {
             Self::Goroutine => "goroutine",
             Self::Detail => "goroutine_detail",
             Self::Leak => "goroutineleak",
+            Self::Trace => "trace",
             Self::Block => "block",
             Self::Mutex => "mutex",
             Self::Threads => "threadcreate",

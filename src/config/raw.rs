@@ -66,6 +66,8 @@ pub(super) struct RawModule {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) leak: Option<RawLeak>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) trace: Option<RawTrace>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) classify: Option<RawClassify>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) limits: Option<RawLimits>,
@@ -197,6 +199,21 @@ pub(super) struct RawDetail {
 pub(super) struct RawLeak {
     pub(super) max_goroutines: Option<u64>,
     pub(super) min_interval: Option<String>,
+}
+
+/// `modules.NAME.trace`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a map of settings of execution traces"
+)]
+pub(super) struct RawTrace {
+    pub(super) mode: Option<String>,
+    pub(super) min_interval: Option<String>,
+    pub(super) window: Option<String>,
+    pub(super) max_bytes: Option<String>,
+    pub(super) max_goroutines: Option<u64>,
 }
 
 /// `modules.NAME.classify`.

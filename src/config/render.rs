@@ -11,7 +11,7 @@ use crate::units::{DurationText, SizeText};
 use super::raw::{
     RawAllow, RawAuthorization, RawBasicAuth, RawClassify, RawConfig, RawDetail, RawHeader,
     RawHttp, RawLeak, RawLimits, RawModule, RawProbes, RawSecret, RawStorage, RawTarget, RawTls,
-    UniqueMap,
+    RawTrace, UniqueMap,
 };
 use super::{Config, Module, Profile, StaticTarget, discovery, godebug};
 
@@ -75,6 +75,13 @@ pub(super) fn module(module: &Module) -> RawModule {
         leak: Some(RawLeak {
             max_goroutines: Some(module.leak.max_goroutines),
             min_interval: Some(DurationText(module.leak.min_interval).to_string()),
+        }),
+        trace: Some(RawTrace {
+            mode: Some(module.trace.mode.as_str().to_owned()),
+            min_interval: Some(DurationText(module.trace.min_interval).to_string()),
+            window: Some(DurationText(module.trace.window).to_string()),
+            max_bytes: Some(SizeText(module.trace.max_bytes).to_string()),
+            max_goroutines: Some(module.trace.max_goroutines),
         }),
         classify: Some(RawClassify {
             plumbing: Some(module.classify.plumbing.clone()),

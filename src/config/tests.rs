@@ -60,6 +60,11 @@ fn every_setting_makes_another_configuration() {
         "detail: {min_interval: 1h}",
         "leak: {max_goroutines: 1}",
         "leak: {min_interval: 1h}",
+        "trace: {mode: auto}",
+        "trace: {min_interval: 1h}",
+        "trace: {window: 1s}",
+        "trace: {max_bytes: 1MiB}",
+        "trace: {max_goroutines: 1}",
     ];
     for setting in settings {
         let config = Config::from_yaml(&format!("modules: {{default: {{{setting}}}}}"));

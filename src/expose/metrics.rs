@@ -82,6 +82,10 @@ metrics! {
         "Goroutines that the Go runtime proved leaked. They are part of the total, do not add the two.";
     GROUP_LEAKED_GOROUTINES = Gauge "goroutine_group_leaked_goroutines" ["group_id", "wait_reason", "blocking_frame", "app_frame"]
         "Goroutines of a group that the Go runtime proved leaked.";
+    GROUP_PARKED_GOROUTINES = Gauge "goroutine_group_parked_goroutines" ["group_id", "wait_reason", "blocking_frame", "app_frame"]
+        "Goroutines of a group that were in the profiles before and after the last execution trace and did not move in between.";
+    GROUP_PARKED_RATIO = Gauge "goroutine_group_parked_ratio" ["group_id", "wait_reason", "blocking_frame", "app_frame"]
+        "Share of a group's goroutines in the profile before the last execution trace that did not move until the one after it, 0 to 1.";
     LONGEST_WAIT_SECONDS = Gauge "goroutine_longest_wait_seconds" ["wait_reason"]
         "Longest wait by what is waited for, in seconds; Go reports whole minutes. Absent when unknown.";
     GROUP_LONGEST_WAIT_SECONDS = Gauge "goroutine_group_longest_wait_seconds" ["group_id", "wait_reason", "blocking_frame", "app_frame"]
@@ -106,6 +110,58 @@ metrics! {
         "How often goroutines waited for mutexes, as the target reports it since it set a mutex profile fraction.";
     THREADS = Gauge "goroutine_threads" []
         "Operating system threads of the target that the threadcreate profile knows.";
+    TRACE_FAILURE = Gauge "goroutine_trace_failure" ["reason"]
+        "Always 1, with the reason why the last execution trace was not read whole; absent when it was. busy: somebody else was tracing the target.";
+    TRACE_WINDOW_SECONDS = Gauge "goroutine_trace_window_seconds" []
+        "Length of the last execution trace, in seconds. What else is told of it is of this window, which ended at the timestamp of the profile trace.";
+    TRACE_EVENTS = Gauge "goroutine_trace_events" []
+        "Events in the trace.";
+    TRACE_DAMAGED_EVENTS = Gauge "goroutine_trace_damaged_events" []
+        "Events and other parts of the trace that could not be read or do not fit together, and were left out.";
+    TRACE_PROCESSORS = Gauge "goroutine_trace_processors" []
+        "GOMAXPROCS of the target, as the trace tells it.";
+    TRACE_CHECKED_GOROUTINES = Gauge "goroutine_trace_checked_goroutines" []
+        "Goroutines that were in the profiles before and after the trace, as far as counts by group tell.";
+    TRACE_BLOCKED_SECONDS = Gauge "goroutine_trace_blocked_seconds" ["group_id", "wait_reason", "blocking_frame", "app_frame"]
+        "Time goroutines were blocked in the window, in seconds, of waits that began or ended in it.";
+    TRACE_BLOCKED_EVENTS = Gauge "goroutine_trace_blocked_events" ["group_id", "wait_reason", "blocking_frame", "app_frame"]
+        "Waits that began or ended in the window.";
+    TRACE_PARKED_GOROUTINES = Gauge "goroutine_trace_parked_goroutines" ["group_id", "wait_reason", "blocking_frame", "app_frame"]
+        "Goroutines that waited from the first moment of the window to the last.";
+    TRACE_SYSCALL_SECONDS = Gauge "goroutine_trace_syscall_seconds" ["blocking_frame", "app_frame"]
+        "Time goroutines spent in system calls and in C code in the window, in seconds.";
+    TRACE_SYSCALL_EVENTS = Gauge "goroutine_trace_syscall_events" ["blocking_frame", "app_frame"]
+        "System calls, and calls of C code, in the window.";
+    TRACE_SCHEDULING_LATENCY_SECONDS = Gauge "goroutine_trace_scheduling_latency_seconds" ["cause", "percentile"]
+        "How long goroutines that could run waited for a processor, in seconds, by what came before; so many percent of them waited no longer.";
+    TRACE_SCHEDULING_SECONDS = Gauge "goroutine_trace_scheduling_seconds" ["cause"]
+        "Time goroutines that could run waited for a processor in the window, all together, in seconds, by what came before.";
+    TRACE_SCHEDULING_EVENTS = Gauge "goroutine_trace_scheduling_events" ["cause"]
+        "How often a goroutine that could run got a processor in the window, by what came before.";
+    TRACE_RUNNABLE_SECONDS = Gauge "goroutine_trace_runnable_seconds" ["during"]
+        "Time goroutines could run and did not in the window, in seconds: while the world was stopped, while the garbage collector was marking, or for want of a processor (other).";
+    TRACE_STOP_THE_WORLD_SECONDS = Gauge "goroutine_trace_stop_the_world_seconds" ["kind"]
+        "Time the world was stopped in the window, in seconds, by what for; that for the trace itself is left out.";
+    TRACE_STOP_THE_WORLD_PAUSES = Gauge "goroutine_trace_stop_the_world_pauses" ["kind"]
+        "How often the world was stopped in the window, by what for.";
+    TRACE_STOP_THE_WORLD_LONGEST_SECONDS = Gauge "goroutine_trace_stop_the_world_longest_seconds" ["kind"]
+        "The longest time the world was stopped at once in the window, in seconds, by what for.";
+    TRACE_GC_CYCLES = Gauge "goroutine_trace_gc_cycles" []
+        "Garbage collections that were marking in the window.";
+    TRACE_GC_MARK_SECONDS = Gauge "goroutine_trace_gc_mark_seconds" []
+        "Time the garbage collector was marking in the window, in seconds.";
+    TRACE_GC_ASSIST_SECONDS = Gauge "goroutine_trace_gc_assist_seconds" []
+        "Time goroutines of the application had to help with marking in the window, in seconds.";
+    TRACE_GC_SWEEP_SECONDS = Gauge "goroutine_trace_gc_sweep_seconds" []
+        "Time goroutines spent in sweeping in the window, in seconds.";
+    TRACE_GC_WORKER_SECONDS = Gauge "goroutine_trace_gc_worker_seconds" []
+        "Time the workers of the garbage collector ran in the window, in seconds.";
+    TRACE_CREATED_GOROUTINES = Gauge "goroutine_trace_created_goroutines" ["created_by", "app_frame", "entry"]
+        "Goroutines that were made in the window, by the function with the go statement and the function they run.";
+    TRACE_ENDED_GOROUTINES = Gauge "goroutine_trace_ended_goroutines" ["created_by", "app_frame", "entry"]
+        "Of the goroutines made in the window those that ended in it.";
+    TRACE_WAITING_SECONDS = Gauge "goroutine_trace_waiting_seconds" ["cause"]
+        "What goroutines waited for in the window, all together, in seconds; those parked for all of it are left out.";
 }
 
 /// What of a metric is against the naming rules of <https://prometheus.io/docs/practices/naming/> , as far as a program can

@@ -9,6 +9,7 @@
 mod families;
 pub mod godebug;
 pub mod metrics;
+mod traced;
 
 pub use families::ExtraLabels;
 
@@ -94,6 +95,14 @@ impl Exposition {
             }
             let threads = report.threads.map(number);
             self.add_known(extra, metrics::THREADS, &[], threads);
+            if let Some(traced) = &report.traced {
+                self.traced(extra, traced);
+                let checked = report.tally.checked.map(number);
+                self.add_known(extra, metrics::TRACE_CHECKED_GOROUTINES, &[], checked);
+            }
+        }
+        if let Some(why) = outcome.trace_failure {
+            self.add(extra, metrics::TRACE_FAILURE, &[why.as_str()], 1.0);
         }
     }
 
@@ -283,6 +292,15 @@ impl Exposition {
             &labels,
             group.longest_wait.map(seconds),
         );
+        if let Some(parked) = group.parked {
+            self.add(
+                extra,
+                metrics::GROUP_PARKED_GOROUTINES,
+                &labels,
+                number(parked.goroutines),
+            );
+            self.add(extra, metrics::GROUP_PARKED_RATIO, &labels, parked.ratio());
+        }
         let line = if group.line == 0 {
             String::new()
         } else {

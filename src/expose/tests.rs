@@ -1,12 +1,16 @@
 use std::collections::HashSet;
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use super::*;
+use crate::classify::Rules;
 use crate::decode::DecodeError;
+use crate::failure::TraceFailure;
 use crate::probe::{Phases, ProbeError, ProbeReport, test_outcome, test_report as report};
-use crate::tally::{Contention, ContentionPlace, ContentionSelection};
+use crate::tally::{Contention, ContentionPlace, ContentionSelection, Parked};
+use crate::trace::{Limits, Owner, Window, decode};
+use crate::traced::Traced;
 
 fn outcome(result: Result<ProbeReport, ProbeError>) -> ProbeOutcome {
     let failed = result.is_err();
@@ -485,4 +489,98 @@ fn hostile_label_values_are_escaped() {
     let text = expose(&outcome(Ok(hostile)));
     assert_valid(&text);
     assert!(text.contains(r#"blocking_frame="a\"} 1\n# \\""#), "{text}");
+}
+
+/// The trace of `tests/data` that Go 1.27 wrote.
+fn recorded_trace() -> Window {
+    let packed = &include_bytes!("../../tests/data/go1.27.3-trace/trace-1s.out.gz")[..];
+    let mut body = Vec::new();
+    #[expect(clippy::disallowed_types, reason = "the capture is our own")]
+    flate2::read::GzDecoder::new(packed)
+        .read_to_end(&mut body)
+        .unwrap();
+    decode(&body, &Limits::default(), &Rules::default()).unwrap()
+}
+
+#[test]
+fn a_trace_is_told_without_losing_any_of_it() {
+    let window = recorded_trace();
+    for rows in [1, 3, 100] {
+        let mut told = report();
+        told.traced = Some(Traced::of(&window).first(rows));
+        told.tally.checked = Some(90);
+        told.tally.groups[0].parked = Some(Parked {
+            goroutines: 60,
+            of: 80,
+        });
+        let text = expose(&outcome(Ok(told)));
+        assert_valid(&text);
+        let of = |name: &str| -> Vec<f64> {
+            let lines = samples(&text).into_iter();
+            let lines = lines.filter(|line| {
+                line.strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with(['{', ' ']))
+            });
+            lines
+                .map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
+                .collect()
+        };
+        let is = |name: &str, nanoseconds: u64| {
+            let sum: f64 = of(name).iter().sum();
+            let expected = Duration::from_nanos(nanoseconds).as_secs_f64();
+            assert!(
+                (sum - expected).abs() < 1e-6,
+                "{name}: {sum} for {expected}"
+            );
+        };
+        let own = || {
+            window
+                .blocked
+                .iter()
+                .filter(|group| group.owner == Owner::Application)
+        };
+        let moved = own()
+            .map(|group| group.spans.moved().nanoseconds)
+            .sum::<u64>();
+        assert!(moved > 0);
+        is("goroutine_trace_blocked_seconds", moved);
+        let parked = own().map(|group| group.spans.both.count).sum::<u64>();
+        assert!(parked > 100, "{parked}");
+        is("goroutine_trace_parked_goroutines", parked * 1_000_000_000);
+        assert!(of("goroutine_trace_parked_goroutines").len() <= rows + 1);
+        let runnable = window.runnable;
+        let all = runnable.world_stopped + runnable.marking + runnable.other;
+        is("goroutine_trace_runnable_seconds", all);
+        let latency = window.latency.iter().map(|latency| latency.nanoseconds);
+        is("goroutine_trace_scheduling_seconds", latency.sum());
+        let waited = window.verdict.iter().map(|waited| waited.moved);
+        is("goroutine_trace_waiting_seconds", waited.sum());
+        let created = window
+            .sites
+            .iter()
+            .filter(|site| site.owner == Owner::Application);
+        let created = created.map(|site| site.births.created).sum::<u64>();
+        is(
+            "goroutine_trace_created_goroutines",
+            created * 1_000_000_000,
+        );
+        lacks(
+            &text,
+            r#"goroutine_trace_stop_the_world_seconds{kind="start trace"}"#,
+        );
+        has(&text, "goroutine_trace_checked_goroutines 90");
+        let labels = r#"{group_id="0000000000000001",wait_reason="chan receive",blocking_frame="example.com/svc.(*Pool).get",app_frame="example.com/svc.(*Pool).get"}"#;
+        has(
+            &text,
+            &format!("goroutine_group_parked_goroutines{labels} 60"),
+        );
+        has(&text, &format!("goroutine_group_parked_ratio{labels} 0.75"));
+        lacks(&text, "goroutine_trace_failure");
+    }
+    let mut failed = outcome(Ok(report()));
+    failed.trace_failure = Some(TraceFailure::Busy);
+    let text = expose(&failed);
+    assert_valid(&text);
+    has(&text, r#"goroutine_trace_failure{reason="busy"} 1"#);
+    lacks(&text, "goroutine_trace_window_seconds");
 }

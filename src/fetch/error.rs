@@ -229,6 +229,18 @@ impl FetchError {
         )
     }
 
+    /// Whether somebody else is tracing the target.
+    #[must_use]
+    pub fn is_tracing(&self) -> bool {
+        matches!(
+            self,
+            Self::Status {
+                hint: Some(StatusHint::Tracing),
+                ..
+            }
+        )
+    }
+
     /// Whether there is nothing at that path, whoever says so.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
@@ -273,6 +285,8 @@ pub enum StatusHint {
     GoPprof,
     /// Go's answer to plain HTTP on a TLS port.
     WantsTls,
+    /// Go's answer to a second trace at once.
+    Tracing,
 }
 
 impl StatusHint {
@@ -280,6 +294,7 @@ impl StatusHint {
         match self {
             Self::GoPprof => "; Go's pprof is there, but not this profile",
             Self::WantsTls => "; it speaks TLS on this port, so write https://",
+            Self::Tracing => "; somebody else is tracing it",
         }
     }
 }

@@ -49,6 +49,9 @@ use crate::target::{Endpoint, Target};
 /// Redirects followed before giving up. Go's client gives up after 10 requests; a profile is one or two away.
 const MAX_REDIRECTS: u8 = 5;
 
+/// Bytes in which a sentence of Go's own is looked for.
+const SENTENCE_BYTES: usize = 512;
+
 /// Fetches the profiles of every target of one module.
 #[derive(Debug)]
 pub struct Fetcher {
@@ -316,9 +319,15 @@ fn redirect_to(response: &Response, from: &Url) -> Result<Url, RedirectFault> {
     }
 }
 
-/// The fault of an answer with another status than 200. Looks at the first bytes of the body for one sentence of
-/// Go's own (net/http server.go, `badRequestError` on a TLS listener); nothing of the body is kept.
+/// The fault of an answer with another status than 200. Looks at the first bytes of the body for sentences of Go's own
+/// (net/http server.go, `badRequestError` on a TLS listener; runtime/trace, `Start`, as net/http/pprof passes it on);
+/// nothing of the body is kept.
 async fn status_error(mut response: Response, url: &Url) -> FetchError {
+    /// Go 1.25 and later, then those before.
+    const TRACING: [&[u8]; 2] = [
+        b"execution tracer already enabled",
+        b"tracing is already enabled",
+    ];
     const WANTS_TLS: &[u8] = b"Client sent an HTTP request to an HTTPS server.";
     let status = response.status();
     let mut hint = response
@@ -330,6 +339,17 @@ async fn status_error(mut response: Response, url: &Url) -> FetchError {
         hint = start
             .filter(|start| start.starts_with(WANTS_TLS))
             .map(|_| StatusHint::WantsTls)
+            .or(hint);
+    }
+    if status == StatusCode::INTERNAL_SERVER_ERROR && hint == Some(StatusHint::GoPprof) {
+        let start = response.chunk().await.ok().flatten();
+        let says = |start: &[u8], words: &[u8]| {
+            let start = start.get(..SENTENCE_BYTES).unwrap_or(start);
+            start.windows(words.len()).any(|window| window == words)
+        };
+        hint = start
+            .filter(|start| TRACING.iter().any(|words| says(start, words)))
+            .map(|_| StatusHint::Tracing)
             .or(hint);
     }
     FetchError::Status {

@@ -1,19 +1,21 @@
-//! The two profiles that stop the target's world: asked for only where the ledger allows it, one in a probe, never two
-//! at once at one target, and few at once in all.
+//! What costs the target something: the two profiles that stop its world, and the execution trace. Asked for only where
+//! the ledger allows it, one in a probe, never two at once at one target, and few at once in all.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::count::lock;
 use super::read::{Ask, Running, supported_beside};
 use super::{Phases, ProbeError};
-use crate::budget::{Cost, DetailMode, Expensive, Moment, Skip};
+use crate::budget::{Cost, DetailMode, Expensive, Moment, Skip, TraceMode};
 use crate::config::{Module, Profile};
 use crate::decode::{DecodeError, Decoder, decode};
+use crate::failure::TraceFailure;
 use crate::fetch::{self, FetchError};
 use crate::reading::Reading;
 use crate::tally::{Collector, Leaks, Tally, Waits};
+use crate::traced::Traced;
 use crate::tracker::{Attempt, Cumulative, Kept, TargetState};
 
 /// What a probe learnt besides what it remembers.
@@ -23,6 +25,22 @@ pub(super) struct Learnt {
     pub(super) highest_id: Option<u64>,
     /// Why it was not asked for.
     pub(super) skipped: Option<Skip>,
+    /// Why no trace was, where the module wants them.
+    pub(super) trace_skipped: Option<Skip>,
+    /// Bytes of the goroutine profile that was read once more, behind a trace.
+    pub(super) again_bytes: u64,
+}
+
+/// Which request to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Due {
+    what: Option<Expensive>,
+    /// How long to trace, if that is it.
+    window: Duration,
+    /// Why the detailed profile is not asked for.
+    skipped: Option<Skip>,
+    /// The same of the trace.
+    trace_skipped: Option<Skip>,
 }
 
 /// An expensive request that is under way; over when it is dropped.
@@ -43,18 +61,23 @@ impl Running<'_> {
         state: &Arc<Mutex<TargetState>>,
     ) -> Learnt {
         let mut learnt = Learnt::default();
-        let (what, _permit) = {
+        let (due, what, _permit) = {
             let mut state = lock(state);
-            let (what, skipped) = self.due(tally, deadline, &state);
-            learnt.skipped = skipped;
-            let Some(what) = what else { return learnt };
+            let due = self.due(tally, deadline, &state);
+            learnt.skipped = due.skipped;
+            learnt.trace_skipped = due.trace_skipped;
+            let Some(what) = due.what else { return learnt };
             let free = self.held.is_some();
             let Some(permit) = free.then(|| self.job.gate.costly()).flatten() else {
-                learnt.skipped = Some(skipped.unwrap_or(Skip::Budget));
+                let other = |skipped: Option<Skip>| Some(skipped.unwrap_or(Skip::Budget));
+                learnt.skipped = other(due.skipped);
+                if self.job.module.trace.mode != TraceMode::Off {
+                    learnt.trace_skipped = other(due.trace_skipped);
+                }
                 return learnt;
             };
             state.ledger.claim(what, self.job.begun);
-            (what, permit)
+            (due, what, permit)
         };
         let claim = Claim(state);
         let mut reading = Reading {
@@ -66,6 +89,12 @@ impl Running<'_> {
         let read = match what {
             Expensive::Detail => self.detail(deadline, &mut reading).await,
             Expensive::Leak => self.leaks(deadline, &mut reading).await,
+            Expensive::Trace => {
+                let window = due.window;
+                self.trace(window, tally, deadline, state, &mut learnt)
+                    .await;
+                return learnt;
+            }
         };
         match read {
             Ok(read) => {
@@ -107,17 +136,14 @@ impl Running<'_> {
         match what {
             Expensive::Detail => lore.detail_attempt = Some(attempt),
             Expensive::Leak => lore.leak_attempt = Some(attempt),
+            // It has returned above, and says itself how it went.
+            Expensive::Trace => {}
         }
         learnt
     }
 
-    /// Which request to make, if any, and why the detailed profile is not asked for.
-    fn due(
-        &self,
-        tally: &Tally,
-        deadline: tokio::time::Instant,
-        state: &TargetState,
-    ) -> (Option<Expensive>, Option<Skip>) {
+    /// Which request to make, if any.
+    fn due(&self, tally: &Tally, deadline: tokio::time::Instant, state: &TargetState) -> Due {
         let module = self.job.module;
         let moment = |what, body_limit| Moment {
             size: tally.is_whole().then(|| size(what, tally)),
@@ -131,13 +157,28 @@ impl Running<'_> {
         let of_leaks = moment(Expensive::Leak, module.body_bytes);
         let leaks = module.profiles.contains(&Profile::Leak)
             && state.ledger.leak(&module.leak, &of_leaks).is_ok();
-        match (detail, leaks) {
-            (Ok(()), true) if state.ledger.first() == Expensive::Leak => {
-                (Some(Expensive::Leak), Some(Skip::Budget))
-            }
-            (Ok(()), _) => (Some(Expensive::Detail), None),
-            (Err(skip), true) => (Some(Expensive::Leak), Some(skip)),
-            (Err(skip), false) => (None, Some(skip)),
+        let of_trace = moment(Expensive::Trace, module.trace.body_limit());
+        let trace = state.ledger.trace(&module.trace, &of_trace);
+        let allowed = [
+            (Expensive::Detail, detail.is_ok()),
+            (Expensive::Leak, leaks),
+            (Expensive::Trace, trace.is_ok()),
+        ];
+        let allowed: Vec<Expensive> = allowed
+            .into_iter()
+            .filter_map(|(what, allowed)| allowed.then_some(what))
+            .collect();
+        let what = state.ledger.first(&allowed);
+        // What is allowed and is not the first has its turn in one of the next probes.
+        let behind = |this: Expensive, skip: Option<Skip>| {
+            let waits = what != Some(this);
+            skip.or(waits.then_some(Skip::Budget))
+        };
+        Due {
+            what,
+            window: trace.unwrap_or_default(),
+            skipped: behind(Expensive::Detail, detail.err()),
+            trace_skipped: behind(Expensive::Trace, trace.err()).filter(|skip| *skip != Skip::Off),
         }
     }
 
@@ -240,6 +281,7 @@ impl Running<'_> {
                 lore.marks = Leaks::of(read).map(kept_leaks);
             }
             Expensive::Leak => lore.leaks = Leaks::of(read).map(kept_leaks),
+            Expensive::Trace => {}
         }
     }
 }
@@ -258,7 +300,11 @@ pub(super) fn repeated(
     let of_leaks = state
         .ledger
         .interval(Expensive::Leak, module.leak.min_interval);
+    let of_traces = state
+        .ledger
+        .interval(Expensive::Trace, module.trace.min_interval);
     let missing = state.ledger.is_missing();
+    let no_traces = state.ledger.lacks_traces();
     let lore = state.lore(&module.classify);
     let mut readings = Vec::new();
     let current = lore.detail_attempt.as_ref();
@@ -287,7 +333,54 @@ pub(super) fn repeated(
             None => {}
         }
     }
+    if module.trace.mode != TraceMode::Off {
+        let attempt = lore.trace_attempt.as_ref().map(|known| &known.attempt);
+        // That it has none stays true for as long as it is not asked again.
+        let attempt = attempt.filter(|known| no_traces || known.current(now, of_traces).is_some());
+        let kept = lore.traced.as_ref();
+        let kept = kept.and_then(|kept| kept.current(now, of_traces));
+        let read_at = kept.map(|kept| kept.read_at);
+        match attempt {
+            Some(attempt) => readings.push((Profile::Trace, said(attempt, read_at, now))),
+            None if no_traces => readings.push((
+                Profile::Trace,
+                Reading {
+                    supported: Some(false),
+                    ..Reading::default()
+                },
+            )),
+            None => {}
+        }
+    }
     readings
+}
+
+/// What the last trace told, and why the last attempt told nothing, as far as that is still current.
+pub(super) fn retold(
+    module: &Module,
+    state: &Mutex<TargetState>,
+    now: Instant,
+) -> (Option<Traced>, Option<TraceFailure>) {
+    if module.trace.mode == TraceMode::Off {
+        return (None, None);
+    }
+    let mut state = lock(state);
+    let interval = state
+        .ledger
+        .interval(Expensive::Trace, module.trace.min_interval);
+    let no_traces = state.ledger.lacks_traces();
+    let lore = state.lore(&module.classify);
+    let kept = lore.traced.as_ref();
+    let kept = kept.and_then(|kept| kept.current(now, interval));
+    let failure = lore
+        .trace_attempt
+        .as_ref()
+        .filter(|known| no_traces || known.attempt.current(now, interval).is_some())
+        .and_then(|known| known.failure);
+    (
+        kept.map(|kept| kept.what.first(module.series.groups)),
+        failure,
+    )
 }
 
 /// An attempt as it is told now: the time is that of the data, which an attempt that failed did not renew.
@@ -303,7 +396,7 @@ fn said(attempt: &Attempt, read_at: Option<SystemTime>, now: Instant) -> Reading
 fn size(what: Expensive, tally: &Tally) -> u64 {
     match what {
         Expensive::Detail => tally.frames,
-        Expensive::Leak => tally.total,
+        Expensive::Leak | Expensive::Trace => tally.total,
     }
 }
 

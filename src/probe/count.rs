@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ProbeError;
-use crate::budget::{DetailMode, Expensive};
+use crate::budget::{DetailMode, Expensive, TraceMode};
 use crate::config::{Module, Profile};
 use crate::decode::{DecodeError, Limits, decode};
 use crate::tally::{Collector, Selection, Tally, select, steady};
@@ -108,6 +108,9 @@ fn recall(tally: &mut Tally, module: &Module, state: &mut TargetState, now: Inst
     let of_leak = state
         .ledger
         .interval(Expensive::Leak, module.leak.min_interval);
+    let of_trace = state
+        .ledger
+        .interval(Expensive::Trace, module.trace.min_interval);
     let wants_leaks = module.profiles.contains(&Profile::Leak);
     let wants_detail = module.detail.mode != DetailMode::Off;
     let lore = state.lore(&module.classify);
@@ -124,6 +127,11 @@ fn recall(tally: &mut Tally, module: &Module, state: &mut TargetState, now: Inst
     let newer = marks.into_iter().chain(leaks).max_by_key(|kept| kept.asked);
     if let Some(newer) = newer {
         tally.adopt_leaks(&newer.what);
+    }
+    let parked = lore.parked.as_ref();
+    let parked = parked.filter(|_| module.trace.mode != TraceMode::Off);
+    if let Some(parked) = parked.and_then(|parked| parked.current(now, of_trace)) {
+        tally.adopt_parked(&parked.what);
     }
 }
 

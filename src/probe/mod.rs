@@ -9,7 +9,8 @@
 //! Memory, whatever targets answer: for each probe at once `limits.body_bytes`; for each processor
 //! `limits.inflated_bytes` and tables of at most ten times that, 200 MiB at the most; for each of four expensive
 //! requests at once a collector of some MiB, 70 where a target does its worst, and `limits.body_bytes` where the answer is
-//! compressed.
+//! compressed; or four times `trace.max_bytes`, 64 MiB at the most, and what counting that takes, which is told at
+//! [`crate::trace`].
 
 mod costly;
 mod count;
@@ -21,6 +22,7 @@ mod read;
 mod sample;
 #[cfg(test)]
 mod tests;
+mod traced;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -36,7 +38,7 @@ pub(crate) use sample::{test_outcome, test_report};
 use crate::budget::Skip;
 use crate::config::{Module, Profile};
 use crate::decode::DecodeError;
-use crate::failure::FailureReason;
+use crate::failure::{FailureReason, TraceFailure};
 use crate::fetch::Fetcher;
 use crate::policy::Policy;
 use crate::reading::Reading;
@@ -92,6 +94,9 @@ struct Progress {
     goroutine: Reading,
     others: Vec<(Profile, Reading)>,
     detail_skipped: Option<Skip>,
+    trace_skipped: Option<Skip>,
+    trace_failure: Option<TraceFailure>,
+    again_bytes: u64,
     restarted: Option<SystemTime>,
 }
 
@@ -118,6 +123,9 @@ pub async fn probe(mut job: ProbeJob<'_>) -> ProbeOutcome {
         goroutine: progress.goroutine,
         others: progress.others,
         detail_skipped: progress.detail_skipped,
+        trace_skipped: progress.trace_skipped,
+        trace_failure: progress.trace_failure,
+        again_bytes: progress.again_bytes,
         restarted: progress.restarted,
         result,
     }
@@ -165,6 +173,10 @@ async fn run(
     let further = running.further(last, &state, &mut readings).await;
     let learnt = running.costly(&tally, last, &state).await;
     progress.detail_skipped = learnt.skipped;
+    progress.trace_skipped = learnt.trace_skipped;
+    progress.again_bytes = learnt.again_bytes;
+    let (traced, trace_failure) = costly::retold(job.module, &state, job.begun);
+    progress.trace_failure = trace_failure;
     progress.others = costly::repeated(job.module, &state, job.begun);
     progress.others.append(&mut readings);
 
@@ -185,6 +197,7 @@ async fn run(
         block,
         mutex,
         threads,
+        traced,
     })
 }
 
@@ -280,6 +293,9 @@ pub fn late(job: &ProbeJob<'_>) -> ProbeOutcome {
         goroutine,
         others: unasked(job.module, error.reason()),
         detail_skipped: None,
+        trace_skipped: None,
+        trace_failure: None,
+        again_bytes: 0,
         restarted: None,
         result: Err(error),
     }

@@ -10,11 +10,12 @@ use bytes::Bytes;
 use crate::budget::Skip;
 use crate::config::Profile;
 use crate::decode::DecodeError;
-use crate::failure::FailureReason;
+use crate::failure::{FailureReason, TraceFailure};
 use crate::fetch::{self, FetchError, Party};
 use crate::policy::Refusal;
 use crate::reading::Reading;
 use crate::tally::{Contention, ContentionSelection, Selection, Tally};
+use crate::traced::Traced;
 use crate::tracker::LastLook;
 
 /// Everything known about one probe. It always exists.
@@ -36,6 +37,12 @@ pub struct ProbeOutcome {
     pub others: Vec<(Profile, Reading)>,
     /// Why the detailed profile was not asked for; `None` when it was.
     pub detail_skipped: Option<Skip>,
+    /// The same of an execution trace; `None` also where the module wants none.
+    pub trace_skipped: Option<Skip>,
+    /// Why the last trace was not read whole, now or before; `None` when it was.
+    pub trace_failure: Option<TraceFailure>,
+    /// Bytes of the goroutine profile that was read once more, behind a trace.
+    pub again_bytes: u64,
     /// When it was last noticed that the target had been restarted.
     pub restarted: Option<SystemTime>,
     /// What was counted, or why nothing was.
@@ -107,6 +114,8 @@ pub struct ProbeReport {
     pub mutex: Option<Contended>,
     /// Operating system threads.
     pub threads: Option<u64>,
+    /// What goroutines did in the last window that was traced.
+    pub traced: Option<Traced>,
 }
 
 /// A profile of contention, and the places in it with series of their own.

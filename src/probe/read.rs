@@ -35,9 +35,9 @@ pub(super) struct Body {
 
 /// One profile to ask for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ask {
+pub(super) struct Ask<'a> {
     pub(super) profile: Profile,
-    pub(super) query: &'static str,
+    pub(super) query: &'a str,
     pub(super) body_limit: u64,
     pub(super) deadline: tokio::time::Instant,
 }
@@ -46,7 +46,7 @@ impl Running<'_> {
     /// Asks for a profile and returns once the head of the answer is there.
     pub(super) async fn open(
         &self,
-        ask: &Ask,
+        ask: &Ask<'_>,
         phases: &mut fetch::Phases,
     ) -> Result<Answer, ProbeError> {
         let path = format!("{}/{}", self.job.module.path, ask.profile.endpoint());
@@ -57,7 +57,10 @@ impl Running<'_> {
             policy: self.job.policy,
             body_limit: ask.body_limit,
             deadline: ask.deadline,
-            again: !matches!(ask.profile, Profile::Detail | Profile::Leak),
+            again: !matches!(
+                ask.profile,
+                Profile::Detail | Profile::Leak | Profile::Trace
+            ),
         };
         let fetcher = self.job.fetcher.ok_or(FetchError::Internal {
             what: "a module without a client",
@@ -68,7 +71,7 @@ impl Running<'_> {
     /// Fetches a profile whole. A body that was cut comes with what cut it.
     pub(super) async fn fetch(
         &self,
-        ask: &Ask,
+        ask: &Ask<'_>,
         phases: &mut Phases,
         reading: &mut Reading,
     ) -> Result<Body, ProbeError> {

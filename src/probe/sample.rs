@@ -18,6 +18,7 @@ fn group(id: u64, goroutines: u64) -> Group {
         goroutines,
         leaked: 0,
         longest_wait: None,
+        parked: None,
         file: Arc::from("svc/pool.go"),
         line: 42,
         places: vec![],
@@ -53,6 +54,7 @@ pub(crate) fn test_report() -> ProbeReport {
             (Arc::from("route"), Arc::from("other"), 1),
         ],
         highest_id: None,
+        checked: None,
         frames: 0,
     };
     ProbeReport {
@@ -67,6 +69,7 @@ pub(crate) fn test_report() -> ProbeReport {
         block: None,
         mutex: None,
         threads: None,
+        traced: None,
     }
 }
 
@@ -88,6 +91,9 @@ pub(crate) fn test_outcome(target: &str, result: Result<ProbeReport, ProbeError>
         goroutine,
         others: Vec::new(),
         detail_skipped: None,
+        trace_skipped: None,
+        trace_failure: None,
+        again_bytes: 0,
         restarted: None,
         result,
     }

@@ -73,6 +73,17 @@ fn write(
             why(skip)
         )?;
     }
+    if let Some(skip) = outcome.trace_skipped {
+        writeln!(
+            story,
+            "\nProfile {} not asked for: {}",
+            Profile::Trace.as_str(),
+            why_no_trace(skip)
+        )?;
+    }
+    if let Some(failure) = outcome.trace_failure {
+        writeln!(story, "\nThe last trace was not read whole: {failure}")?;
+    }
     if let Some(restarted) = outcome.restarted {
         let at = humantime::format_rfc3339_millis(restarted);
         writeln!(story, "\nRestart of the target noticed {at}")?;
@@ -155,6 +166,19 @@ fn why(skip: Skip) -> &'static str {
         }
         Skip::Budget => {
             "detail.max_frames, the time left, or another expensive request did not allow it"
+        }
+    }
+}
+
+/// The same of the trace.
+fn why_no_trace(skip: Skip) -> &'static str {
+    match skip {
+        Skip::Off => "trace.mode is off",
+        Skip::Interval => {
+            "the last one is more recent than trace.min_interval, or than what it was backed off to, or the target has none that can be read"
+        }
+        Skip::Budget => {
+            "trace.max_goroutines, trace.max_bytes, the time left, or another expensive request did not allow it"
         }
     }
 }

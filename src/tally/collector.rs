@@ -187,6 +187,7 @@ impl Collector {
                 .collect(),
             labels: Vec::new(),
             highest_id: self.highest_id,
+            checked: None,
             frames: self.depths,
         };
         for group in self.merged() {
@@ -298,6 +299,7 @@ impl Collector {
             goroutines: group.goroutines,
             leaked: group.leaked,
             longest_wait,
+            parked: None,
             file,
             line,
             places,

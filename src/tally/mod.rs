@@ -14,6 +14,7 @@ mod labels;
 mod learnt;
 mod merge;
 mod namer;
+mod parked;
 mod series;
 mod stacks;
 mod threads;
@@ -31,6 +32,7 @@ pub use focus::Focused;
 pub use group_stacks::{Call, CountedStack, GroupStacks, StackCollector};
 pub use learnt::{Leaks, Origins, Waits};
 pub use namer::{Name, NamedStack, Namer};
+pub use parked::{Parked, ParkedGroups};
 pub use series::{Memory, Selection, SeriesLimits, select, steady};
 pub use stacks::Stacks;
 pub use threads::Threads;
@@ -85,6 +87,8 @@ pub struct Group {
     pub leaked: u64,
     /// The longest wait, in whole minutes; absent where none was reported.
     pub longest_wait: Option<Duration>,
+    /// How many did not move while they were watched; absent where nobody watched.
+    pub parked: Option<Parked>,
     /// Source file of the application's frame (the blocking frame's where there is none), relative to its
     /// module; the most frequent one, empty where unknown.
     pub file: Arc<str>,
@@ -146,6 +150,8 @@ pub struct Tally {
     pub labels: Vec<(Arc<str>, Arc<str>, u64)>,
     /// The highest goroutine id met.
     pub highest_id: Option<u64>,
+    /// Goroutines that were in the profiles before and after an execution trace; absent where there was none.
+    pub checked: Option<u64>,
     /// Calls on all stacks together, as the profile shows them: what a dump of every goroutine has to walk while the
     /// world stands still. Stacks whose root is cut count for as many calls as Go keeps at most, or more.
     pub frames: u64,

@@ -13,7 +13,7 @@ use crate::budget::Ledger;
 
 pub use evidence::{BASELINE_INTERVAL, Decision, Evidence, Look};
 pub use identity::{Cumulative, Identity, Sighting};
-pub use state::{Attempt, Kept, LastLook, Lore, TargetState, View};
+pub use state::{Attempt, Kept, LastLook, Lore, TargetState, TraceAttempt, View};
 
 /// Who is remembered: a process, as far as its address tells. Modules share what is known of it, above all when it was
 /// asked for what costs it.

@@ -6,9 +6,10 @@ use super::evidence::Evidence;
 use super::identity::Identity;
 use crate::budget::Ledger;
 use crate::classify::ClassifySpec;
-use crate::failure::FailureReason;
+use crate::failure::{FailureReason, TraceFailure};
 use crate::reading::Reading;
-use crate::tally::{ContentionMemory, GroupId, Leaks, Memory, Origins, Tally, Waits};
+use crate::tally::{ContentionMemory, GroupId, Leaks, Memory, Origins, ParkedGroups, Tally, Waits};
+use crate::traced::Traced;
 
 /// Modules, and ways to classify, that are told apart for one target; the least recently used is forgotten.
 const MAX_VIEWS: usize = 8;
@@ -75,6 +76,12 @@ pub struct Lore {
     pub detail_attempt: Option<Attempt>,
     /// How the leak profile was.
     pub leak_attempt: Option<Attempt>,
+    /// What goroutines did in the last window that was traced.
+    pub traced: Option<Kept<Traced>>,
+    /// Which of them did not move in it.
+    pub parked: Option<Kept<ParkedGroups>>,
+    /// How the trace was read.
+    pub trace_attempt: Option<TraceAttempt>,
 }
 
 /// A result that is repeated for a while.
@@ -95,6 +102,15 @@ pub struct Attempt {
     pub asked: Instant,
     /// How it went.
     pub reading: Reading,
+}
+
+/// How a trace was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceAttempt {
+    /// As any expensive profile is.
+    pub attempt: Attempt,
+    /// Why it was not read whole, in the words for traces.
+    pub failure: Option<TraceFailure>,
 }
 
 impl TargetState {

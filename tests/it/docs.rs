@@ -6,17 +6,20 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use goroutine_exporter::classify::{ClassifySpec, Rules};
+use goroutine_exporter::classify::{ClassifySpec, Rules, WaitReason};
 use goroutine_exporter::config::Profile;
 use goroutine_exporter::decode::{Limits, decode};
 use goroutine_exporter::expose;
+use goroutine_exporter::failure::TraceFailure;
 use goroutine_exporter::probe::{Contended, Phases, ProbeOutcome, ProbeReport};
 use goroutine_exporter::reading::Reading;
 use goroutine_exporter::self_metrics;
 use goroutine_exporter::tally::{
-    Collector, Contention, ContentionMemory, ContentionPlace, Memory, SeriesLimits, Tally, select,
-    select_contention,
+    Collector, Contention, ContentionMemory, ContentionPlace, GroupId, Memory, Parked,
+    SeriesLimits, Tally, select, select_contention,
 };
+use goroutine_exporter::trace::{self, Births, Blame, Cause, Runnable, Sum};
+use goroutine_exporter::traced::{self, Delays, MAX_STOPS, Top, Traced};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_goroutine_exporter");
 
@@ -228,6 +231,58 @@ fn crowded_dump() -> String {
     text
 }
 
+/// A trace in which every list is longer than it may be, and every number is there.
+fn crowded_trace() -> Traced {
+    let one = Sum {
+        count: 1,
+        nanoseconds: 1,
+    };
+    let name = |number: usize| format!("main.f{number}").into();
+    let groups = || Top {
+        rows: (0..200)
+            .map(|number| {
+                let group = traced::Group {
+                    id: GroupId(number as u64),
+                    wait_reason: WaitReason::ChanSend,
+                    blocking_frame: name(number),
+                    app_frame: "".into(),
+                };
+                (group, one)
+            })
+            .collect(),
+        rest: one,
+    };
+    let sites = (0..200).map(|number| {
+        let site = traced::Site {
+            created_by: name(number),
+            app_frame: "".into(),
+            entry: "".into(),
+        };
+        (site, Births::default())
+    });
+    Traced {
+        nanoseconds: 1,
+        events: 1,
+        damage: 1,
+        processors: Some(1),
+        blocked: groups(),
+        parked: groups(),
+        syscalls: groups(),
+        sites: Top {
+            rows: sites.collect(),
+            rest: Births::default(),
+        },
+        delays: [Delays {
+            count: 1,
+            ..Delays::default()
+        }; Cause::ALL.len()],
+        runnable: Runnable::default(),
+        stops: (0..MAX_STOPS).map(|kind| (name(kind), one, 1)).collect(),
+        collector: trace::Collector::default(),
+        waiting: [1; Blame::ALL.len()],
+    }
+}
+
 /// What README.md tells for `sample_limit`, held against a probe that has everything.
 #[test]
 fn series_of_a_probe_stay_below_the_bound_of_readme() {
@@ -238,6 +293,7 @@ fn series_of_a_probe_stay_below_the_bound_of_readme() {
         "| `goroutineleak` | 7, without `detail` 8 + N |",
         "| `block`, `mutex` | 19 + 2 N each |",
         "| `threadcreate` | 8 |",
+        "| `trace`, when it is not off | 98 + 9 N |",
         "| each `watch`, each allow-listed label | 1, 21 |",
         "214 by default",
     ] {
@@ -307,6 +363,7 @@ fn series_of_a_probe_stay_below_the_bound_of_readme() {
                 block: contended().filter(|_| has(Profile::Block)),
                 mutex: contended().filter(|_| has(Profile::Mutex)),
                 threads: has(Profile::Threads).then_some(5),
+                traced: has(Profile::Trace).then(|| crowded_trace().first(n)),
             };
             let outcome = ProbeOutcome {
                 target: "http://a:1".to_owned(),
@@ -328,6 +385,9 @@ fn series_of_a_probe_stay_below_the_bound_of_readme() {
                     .map(|profile| (*profile, reading.clone()))
                     .collect(),
                 detail_skipped: None,
+                trace_skipped: None,
+                trace_failure: has(Profile::Trace).then_some(TraceFailure::Damaged),
+                again_bytes: 0,
                 restarted: at,
                 result: Ok(report),
             };
@@ -357,6 +417,21 @@ fn series_of_a_probe_stay_below_the_bound_of_readme() {
         assert_eq!(
             series(&[Profile::Leak], &cheap),
             40 + 2 * n + 8 + n + labels
+        );
+        let mut watched = cheap.clone();
+        watched.leaked = None;
+        watched.checked = Some(1);
+        for group in &mut watched.groups {
+            group.leaked = 0;
+            group.parked = Some(Parked {
+                goroutines: 1,
+                of: 1,
+            });
+        }
+        let traced = 98 + 9 * n;
+        assert_eq!(
+            series(&[Profile::Trace], &watched),
+            40 + 2 * n + traced + labels
         );
         let all = [
             Profile::Detail,

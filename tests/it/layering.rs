@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each module of the crate, the others that its code, tests aside, may name.
-const MAY_IMPORT: [(&str, &[&str]); 29] = [
+const MAY_IMPORT: [(&str, &[&str]); 30] = [
     ("profile", &[]),
     ("failure", &[]),
     ("budget", &[]),
@@ -19,6 +19,7 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
     ("classify", &["profile"]),
     ("tally", &["classify", "profile"]),
     ("trace", &["classify", "profile", "tally"]),
+    ("traced", &["classify", "tally", "trace"]),
     ("policy", &["target"]),
     ("fetch", &["failure", "policy", "secret", "target"]),
     (
@@ -48,20 +49,22 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
             "reading",
             "snapshots",
             "tally",
+            "traced",
         ],
     ),
     (
         "probe",
         &[
             "budget", "classify", "config", "decode", "failure", "fetch", "policy", "profile",
-            "reading", "tally", "target", "tracker",
+            "reading", "tally", "target", "trace", "traced", "tracker",
         ],
     ),
     ("history", &["failure", "probe"]),
     (
         "expose",
         &[
-            "classify", "config", "follow", "godebug", "probe", "reading", "tally",
+            "classify", "config", "follow", "godebug", "probe", "reading", "tally", "trace",
+            "traced",
         ],
     ),
     (

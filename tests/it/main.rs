@@ -71,6 +71,7 @@ mod systemd;
 mod tells;
 mod terminal;
 mod traces;
+mod tracing;
 mod ways;
 mod web_config;
 mod web_tls;

@@ -269,6 +269,7 @@ fn tally_of(seen: &[Seen], unlisted: u64) -> Tally {
                 goroutines,
                 leaked: u64::from(leaked),
                 longest_wait: stuck.then_some(Duration::from_secs(600)),
+                parked: None,
                 file: "".into(),
                 places: vec![],
                 line: 0,
@@ -298,6 +299,7 @@ fn tally_of(seen: &[Seen], unlisted: u64) -> Tally {
         watches: Vec::new(),
         labels: Vec::new(),
         highest_id: None,
+        checked: None,
         frames: 0,
     }
 }

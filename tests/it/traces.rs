@@ -28,7 +28,7 @@ const RECORDED: [(&str, Format); 5] = [
     ("go1.27.3-traced/trace-25ms.out.gz", Format::Go126),
 ];
 
-fn recorded(file: &str) -> Vec<u8> {
+pub(crate) fn recorded(file: &str) -> Vec<u8> {
     let file = repository("tests/data").join(file);
     let packed = std::fs::read(file).unwrap();
     let mut body = Vec::new();

@@ -122,6 +122,7 @@ modules:
     profiles: [goroutineleak, block]
     detail: { mode: off }
     leak: { max_goroutines: 500, min_interval: 1h }
+    trace: { mode: auto, window: 200ms, max_goroutines: 9000 }
     http:
       basic_auth: { username: scraper, password: hunter2 }
       tls_config:
@@ -163,6 +164,7 @@ storage: { path: kept, per_target: 5, max_bytes: 1GiB }
   waits at most 5s, reads at most 32MiB as sent and 256MiB inflated
   never asks for the detailed form
   asks for proof of leaks of targets with at most 500 goroutines, once in 1h
+  asks for an execution trace of at most 200ms and 16MiB of targets with at most 9000 goroutines, once in 5m
   sends basic credentials of user \"scraper\", password from the configuration
   sends the headers X-Tenant, X-Token
   verifies certificates by the authorities in missing.pem, for the name app.internal

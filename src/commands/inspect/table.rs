@@ -240,6 +240,7 @@ impl<'a> Picture<'a> {
             Column::right("since last"),
             Column::right("since first"),
             Column::right("leaked"),
+            Column::right("parked"),
             Column::left("wait reason"),
             Column::right("longest"),
         ];
@@ -254,6 +255,9 @@ impl<'a> Picture<'a> {
             };
             let leaked = Some(grouped(group.leaked)).filter(|_| group.leaked > 0);
             let longest = group.longest_wait.map(age).unwrap_or_default();
+            let parked = group
+                .parked
+                .map(|parked| share(parked.goroutines, parked.of));
             Entry {
                 cells: vec![
                     Cell::new(share(count, total), if dominant { BAD } else { PLAIN }),
@@ -262,6 +266,7 @@ impl<'a> Picture<'a> {
                     since(|since| since.last),
                     since(|since| since.first),
                     Cell::new(leaked.unwrap_or_default(), BAD),
+                    Cell::plain(parked.unwrap_or_default()),
                     Cell::plain(group.wait_reason.as_str()),
                     Cell::new(longest, if group.is_stuck() { WARNING } else { PLAIN }),
                 ],

@@ -27,6 +27,12 @@ modules:
     leak:
       max_goroutines: 20000
       min_interval: 10m
+    trace:
+      mode: off
+      min_interval: 5m
+      window: 500ms
+      max_bytes: 16MiB
+      max_goroutines: 100000
     classify:
       plumbing: []
       app_packages: []
@@ -272,6 +278,13 @@ proptest! {
             leak: Some(RawLeak {
                 max_goroutines: Some(budget.2),
                 min_interval: Some(text(budget.3)),
+            }),
+            trace: Some(RawTrace {
+                mode: Some(["auto", "off", "off"][budget.0].to_owned()),
+                min_interval: Some(text(budget.3)),
+                window: Some("20ms".to_owned()),
+                max_bytes: Some("1MiB".to_owned()),
+                max_goroutines: Some(budget.2),
             }),
             classify: Some(RawClassify {
                 plumbing: Some(packages.clone()),

@@ -154,6 +154,18 @@ fn budgets() {
         "line 1, column 44: modules.default.leak.max_goroutines: 100000001 is not between 1 and 100000000",
     );
     check_module(
+        "trace: {mode: always}",
+        "line 1, column 35: modules.default.trace.mode: expected off or auto, found \"always\"",
+    );
+    check_module(
+        "trace: {window: 6s}",
+        "line 1, column 37: modules.default.trace.window: 6s is not between 10ms and 5s",
+    );
+    check_module(
+        "trace: {max_bytes: 65MiB}",
+        "line 1, column 40: modules.default.trace.max_bytes: 65MiB is not between 1KiB and 64MiB",
+    );
+    check_module(
         "leak: {min_interval: 25h}",
         "line 1, column 42: modules.default.leak.min_interval: 25h is not between 1m and 1d",
     );

@@ -46,22 +46,25 @@ impl Groups<'_> {
         let rest = tally.total.saturating_sub(counted);
         let more = tally.groups.len() - listed.len();
         let mut room = STACK_BYTES;
+        let watched = listed.iter().any(|group| group.parked.is_some());
         html! {
             table.cards.groups {
                 thead { tr {
                     th scope="col" { "Share" } th.number scope="col" { "Goroutines" }
                     @if self.last_look.is_some() { th.number scope="col" { "Change" } }
+                    @if watched { th.number scope="col" { "Did not move" } }
                     th scope="col" { "Waits for" } th scope="col" { "Where" }
                 } }
                 tbody {
                     @for group in listed {
-                        (self.row(group, &mut room))
+                        (self.row(group, watched, &mut room))
                     }
                     @if rest > 0 {
                         tr {
                             td data-label="Share" { (words::share(rest, tally.total)) }
                             td.number data-label="Goroutines" { (numbers::grouped(rest)) }
                             @if self.last_look.is_some() { td {} }
+                            @if watched { td {} }
                             td {}
                             td { "in " (numbers::count_of(more, "more group")) }
                         }
@@ -71,7 +74,8 @@ impl Groups<'_> {
         }
     }
 
-    fn row(&mut self, group: &Group, room: &mut usize) -> Markup {
+    /// `watched`: a trace told of some groups who did not move.
+    fn row(&mut self, group: &Group, watched: bool, room: &mut usize) -> Markup {
         html! {
             tr id={ "g-" (group.id) } {
                 td.share data-label="Share" {
@@ -85,6 +89,17 @@ impl Groups<'_> {
                             Some(0) => { "new" }
                             Some(before) => { (words::change(before, group.goroutines)) }
                             None => { "not known" }
+                        }
+                    }
+                }
+                @if watched {
+                    td.number data-label="Did not move" {
+                        @if let Some(parked) = group.parked {
+                            (words::share(parked.goroutines, parked.of))
+                        } @else if group.wait_reason == WaitReason::Running {
+                            "runs"
+                        } @else {
+                            "not known"
                         }
                     }
                 }

@@ -1,6 +1,6 @@
 //! `/target`: one service, looked at now.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use maud::{Markup, html};
 
@@ -91,6 +91,10 @@ impl TargetPage<'_> {
                     "Changes are since the look before this one, by whoever, " (ago(last.at, self.now)) "."
                 } @else {
                     "Changes show from the next look on."
+                }
+                @if let Some(traced) = &report.traced {
+                    " An execution trace of " (format!("{:.3}", Duration::from_nanos(traced.nanoseconds).as_secs_f64()))
+                    " s watched them; the share that was in both profiles around it and did not move is proven parked."
                 }
             }
             (Groups {

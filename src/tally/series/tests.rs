@@ -23,6 +23,7 @@ fn group(name: &str, goroutines: u64) -> Group {
         goroutines,
         leaked: u64::from(name.ends_with('!')),
         longest_wait: name.ends_with('?').then_some(STUCK),
+        parked: None,
         file: "".into(),
         places: vec![],
         line: 0,
@@ -58,6 +59,7 @@ fn tally(groups: &[(&str, u64)]) -> Tally {
         watches: Vec::new(),
         labels: Vec::with_capacity(waits),
         highest_id: None,
+        checked: None,
         frames: 0,
     }
 }

@@ -108,6 +108,7 @@ fn tally(names: &[Arc<str>], random: &mut Random) -> Tally {
             goroutines: (random.log_normal(GOROUTINES) as u64).max(1),
             leaked: 0,
             longest_wait: None,
+            parked: None,
             file: Arc::clone(name),
             line: 1,
             places: Vec::new(),
@@ -142,6 +143,7 @@ pub(crate) fn of_groups(groups: Vec<Group>) -> Tally {
         watches: Vec::new(),
         labels: Vec::new(),
         highest_id: None,
+        checked: None,
         frames: total * DEPTH,
     }
 }
