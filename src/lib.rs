@@ -8,6 +8,7 @@
 //! - [`decode`]: bytes in any encoding Go writes, pushed goroutine by goroutine into a sink.
 //! - [`classify`]: what a stack means: wait reason, blocking frame, application frame.
 //! - [`tally`]: counting by group in bounded memory, and choosing the groups that get series.
+//! - [`trace`]: execution traces: for how long goroutines waited in a window, and for what.
 //!
 //! The **edge** does I/O and knows the configuration.
 //!
@@ -67,5 +68,6 @@ pub mod server;
 pub mod snapshots;
 pub mod tally;
 pub mod target;
+pub mod trace;
 pub mod tracker;
 pub mod units;

@@ -74,6 +74,8 @@ pub enum Leaf {
     Stated,
     /// The dump hides them; what they are is told at the end by [`Sink::reveal`] (`debug=1`).
     Hidden(HiddenId),
+    /// The runtime's function that parks was cut off: its caller comes first (a wait in an execution trace).
+    Cut,
 }
 
 /// A stack as a decoder hands it over.

@@ -307,6 +307,10 @@ impl Rules {
             Leaf::Complete => Wait::Known(from_frames(role)),
             Leaf::Stated => Wait::Stated(semaphore(role, 0)),
             Leaf::Hidden(id) => from_visible(role).map_or(Wait::Hidden(id.0), Wait::Known),
+            Leaf::Cut => Wait::Known(match role(0) {
+                Role::StandIn(reason) => reason,
+                _ => from_caller(role, 0),
+            }),
         };
         StackClass {
             wait,
@@ -374,20 +378,51 @@ pub fn stated(words: &[u8]) -> WaitReason {
         .map_or(WaitReason::Unknown, |(_, reason)| *reason)
 }
 
+/// The wait reason that an execution trace tells in one of its few words. `told` is what the stack says where the word
+/// stands for several.
+///
+/// Source: `traceBlockReasonStrings` in Go's runtime/traceruntime.go, Go 1.22 to 1.27.
+#[must_use]
+pub fn traced(word: &[u8], told: WaitReason) -> WaitReason {
+    match word {
+        b"chan receive" => WaitReason::ChanReceive,
+        b"chan send" => WaitReason::ChanSend,
+        b"select" => WaitReason::Select,
+        b"network" => WaitReason::IoWait,
+        b"sleep" => WaitReason::Sleep,
+        b"sync.(*Cond).Wait" => WaitReason::CondWait,
+        b"preempted" => WaitReason::Running,
+        b"sync" | b"forever" | b"unspecified" => told,
+        b"GC background sweeper wait"
+        | b"GC mark assist wait for work"
+        | b"GC weak to strong wait"
+        | b"synctest"
+        | b"system goroutine wait"
+        | b"wait for debug call"
+        | b"wait until GC ends" => WaitReason::Runtime,
+        _ => WaitReason::Unknown,
+    }
+}
+
 /// The wait reason from a complete stack: gopark's caller, else a leaf that is a system call, else it runs.
 fn from_frames(role: impl Fn(usize) -> Role) -> WaitReason {
     match role(0) {
         Role::Park => {
             let caller = if role(1) == Role::ParkUnlock { 2 } else { 1 };
-            match role(caller) {
-                Role::Parked(reason) => reason,
-                Role::Semaphore => semaphore(role, caller),
-                _ => WaitReason::Unknown,
-            }
+            from_caller(role, caller)
         }
         Role::Leaf(reason) => reason,
         _ if (1..3).any(|at| role(at) == Role::StandIn(WaitReason::Syscall)) => WaitReason::Syscall,
         _ => WaitReason::Running,
+    }
+}
+
+/// The wait reason from the caller of the function that parks, at that place.
+fn from_caller(role: impl Fn(usize) -> Role, caller: usize) -> WaitReason {
+    match role(caller) {
+        Role::Parked(reason) => reason,
+        Role::Semaphore => semaphore(role, caller),
+        _ => WaitReason::Unknown,
     }
 }
 

@@ -57,7 +57,7 @@ impl Sink for Recorder {
             .map(|id| &*self.frames[id.0 as usize])
             .collect();
         let leaf = match stack.leaf {
-            Leaf::Complete | Leaf::Stated => String::new(),
+            Leaf::Complete | Leaf::Stated | Leaf::Cut => String::new(),
             Leaf::Hidden(id) => format!("#{} ", id.0),
         };
         self.stacks.push(format!(

@@ -13,6 +13,7 @@ mod judge;
 mod labels;
 mod learnt;
 mod merge;
+mod namer;
 mod series;
 mod stacks;
 mod threads;
@@ -29,6 +30,7 @@ pub use contention::{
 pub use focus::Focused;
 pub use group_stacks::{Call, CountedStack, GroupStacks, StackCollector};
 pub use learnt::{Leaks, Origins, Waits};
+pub use namer::{Name, NamedStack, Namer};
 pub use series::{Memory, Selection, SeriesLimits, select, steady};
 pub use stacks::Stacks;
 pub use threads::Threads;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each module of the crate, the others that its code, tests aside, may name.
-const MAY_IMPORT: [(&str, &[&str]); 26] = [
+const MAY_IMPORT: [(&str, &[&str]); 27] = [
     ("profile", &[]),
     ("failure", &[]),
     ("budget", &[]),
@@ -18,6 +18,7 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
     ("decode", &["profile"]),
     ("classify", &["profile"]),
     ("tally", &["classify", "profile"]),
+    ("trace", &["classify", "profile", "tally"]),
     ("policy", &["target"]),
     ("fetch", &["failure", "policy", "secret", "target"]),
     (
@@ -153,7 +154,7 @@ const HOMES: [(&str, &[&str]); 21] = [
 ];
 
 /// Modules without I/O, clock, runtime and logs, and what would bring those in.
-const CORE: [&str; 4] = ["profile", "decode", "classify", "tally"];
+const CORE: [&str; 5] = ["profile", "decode", "classify", "tally", "trace"];
 const OUTSIDE_CORE: [&str; 10] = [
     "std::fs",
     "std::net",

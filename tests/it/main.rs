@@ -66,6 +66,7 @@ mod storm;
 mod systemd;
 mod tells;
 mod terminal;
+mod traces;
 mod ways;
 mod web_config;
 mod web_tls;
