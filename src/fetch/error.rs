@@ -273,6 +273,8 @@ pub enum StatusHint {
     GoPprof,
     /// Go's answer to plain HTTP on a TLS port.
     WantsTls,
+    /// Go's pprof answered that somebody else traces the program.
+    TraceBusy,
 }
 
 impl StatusHint {
@@ -280,6 +282,7 @@ impl StatusHint {
         match self {
             Self::GoPprof => "; Go's pprof is there, but not this profile",
             Self::WantsTls => "; it speaks TLS on this port, so write https://",
+            Self::TraceBusy => "; another execution trace of it is being taken",
         }
     }
 }

@@ -316,10 +316,12 @@ fn redirect_to(response: &Response, from: &Url) -> Result<Url, RedirectFault> {
     }
 }
 
-/// The fault of an answer with another status than 200. Looks at the first bytes of the body for one sentence of
-/// Go's own (net/http server.go, `badRequestError` on a TLS listener); nothing of the body is kept.
+/// The fault of an answer with another status than 200. Looks at the first bytes of the body for one of two sentences of
+/// Go's own (net/http server.go, `badRequestError` on a TLS listener; net/http/pprof pprof.go, `Trace`); nothing of the body
+/// is kept.
 async fn status_error(mut response: Response, url: &Url) -> FetchError {
     const WANTS_TLS: &[u8] = b"Client sent an HTTP request to an HTTPS server.";
+    const TRACE_BUSY: &[u8] = b"Could not enable tracing:";
     let status = response.status();
     let mut hint = response
         .headers()
@@ -330,6 +332,13 @@ async fn status_error(mut response: Response, url: &Url) -> FetchError {
         hint = start
             .filter(|start| start.starts_with(WANTS_TLS))
             .map(|_| StatusHint::WantsTls)
+            .or(hint);
+    }
+    if status == StatusCode::INTERNAL_SERVER_ERROR && hint.is_some() {
+        let start = response.chunk().await.ok().flatten();
+        hint = start
+            .filter(|start| start.starts_with(TRACE_BUSY))
+            .map(|_| StatusHint::TraceBusy)
             .or(hint);
     }
     FetchError::Status {

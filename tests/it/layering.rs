@@ -122,6 +122,7 @@ const MAY_IMPORT: [(&str, &[&str]); 27] = [
             "snapshots",
             "tally",
             "target",
+            "trace",
             "units",
         ],
     ),
