@@ -88,7 +88,7 @@ fn flags_of_readme_exist() {
 /// Every command of README.md is one of these, and each of these is run here or by the test named beside it.
 #[test]
 fn commands_of_readme_are_tested() {
-    const ELSEWHERE: [(&str, &str); 6] = [
+    const ELSEWHERE: [(&str, &str); 7] = [
         (
             "cargo run --release -- demo",
             "commands::demo, in the library's own tests, runs the demo",
@@ -104,6 +104,10 @@ fn commands_of_readme_are_tested() {
         (
             "goroutine_exporter inspect --watch 2s http://127.0.0.1:6060",
             "terminal.rs watches a live service",
+        ),
+        (
+            "goroutine_exporter inspect --trace http://127.0.0.1:6060",
+            "inspect_trace.rs traces a live service",
         ),
         (
             "goroutine_exporter --target http://127.0.0.1:6060",

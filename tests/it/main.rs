@@ -41,6 +41,7 @@ mod go;
 mod harm;
 mod hostile;
 mod http;
+mod inspect_trace;
 mod layering;
 mod leaks;
 mod lifecycle;

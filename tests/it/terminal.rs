@@ -13,7 +13,7 @@ use crate::programs::{EXPORTER, Program, command, repository, skip, until};
 const WIDTHS: [usize; 3] = [60, 100, 200];
 
 /// Commands whose pictures are kept, and the exit status they end with.
-const PICTURES: [(&str, i32, &[&str]); 5] = [
+const PICTURES: [(&str, i32, &[&str]); 6] = [
     (
         "waits",
         0,
@@ -69,6 +69,17 @@ const PICTURES: [(&str, i32, &[&str]); 5] = [
             "--focus",
             "no such function",
             "tests/data/go1.27.3/goroutine.debug0.pb.gz",
+        ],
+    ),
+    (
+        "trace",
+        0,
+        &[
+            "inspect",
+            "--trace",
+            "--top",
+            "6",
+            "tests/data/go1.27.3-trace/trace-1s.out.gz",
         ],
     ),
 ];

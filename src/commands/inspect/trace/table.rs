@@ -174,10 +174,7 @@ fn blocked(window: &Window, top: usize, screen: Screen, out: &mut impl Write) ->
         .blocked
         .iter()
         .partition(|group| group.owner == Owner::Application);
-    own.sort_by_key(|group| {
-        let moved = group.spans.moved().nanoseconds;
-        Reverse((moved, group.spans.both.count))
-    });
+    own.sort_by_key(most_waited);
     if own.is_empty() {
         return Ok(());
     }
@@ -376,9 +373,10 @@ fn collector(window: &Window, screen: Screen, out: &mut impl Write) -> io::Resul
 
 fn syscalls(window: &Window, top: usize, screen: Screen, out: &mut impl Write) -> io::Result<()> {
     let own = window.syscalls.iter();
-    let own: Vec<&Blocked> = own
+    let mut own: Vec<&Blocked> = own
         .filter(|group| group.owner == Owner::Application)
         .collect();
+    own.sort_by_key(most_waited);
     if own.is_empty() {
         return Ok(());
     }
@@ -396,16 +394,24 @@ fn syscalls(window: &Window, top: usize, screen: Screen, out: &mut impl Write) -
         out,
     )?;
     let entry = |group: &&Blocked| {
-        let all = group.spans.all();
+        let moved = group.spans.moved();
         Entry {
-            cells: vec![Cell::new(span(all.nanoseconds), BOLD), number(all.count)],
+            cells: vec![
+                Cell::new(span(moved.nanoseconds), BOLD),
+                number(moved.count),
+                number(group.spans.both.count),
+            ],
             place: place(group),
             created_by: None,
             id: group.id.to_string(),
         }
     };
     Listing {
-        columns: vec![Column::right("time"), Column::right("calls")],
+        columns: vec![
+            Column::right("time"),
+            Column::right("calls"),
+            Column::right("all the time"),
+        ],
         places: "called in",
         entries: own.iter().take(top).map(entry).collect(),
     }
@@ -473,6 +479,12 @@ fn sites(window: &Window, top: usize, screen: Screen, out: &mut impl Write) -> i
         sentence(&text, DIM, screen, out)?;
     }
     Ok(())
+}
+
+/// Most time first; what did not move within the window comes last, most of it first.
+fn most_waited(group: &&Blocked) -> impl Ord + use<> {
+    let moved = group.spans.moved().nanoseconds;
+    Reverse((moved, group.spans.both.count))
 }
 
 /// What the bound on rows left out.
