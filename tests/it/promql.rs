@@ -27,29 +27,51 @@ const OF_PROMETHEUS: [(&str, &[&str]); 2] = [
 ];
 
 /// What the series of execution traces and of GODEBUG lines are called, with their labels, those of every series aside.
-pub(crate) const OF_TRACES_AND_GODEBUG: [(&str, &[&str]); 22] = [
+pub(crate) const OF_TRACES_AND_GODEBUG: [(&str, &[&str]); 20] = [
     ("goroutine_trace_window_seconds", &[]),
     ("goroutine_trace_processors", &[]),
-    ("goroutine_trace_failure", &["reason"]),
     ("goroutine_trace_waiting_seconds", &["cause"]),
-    ("goroutine_trace_blocked_seconds", &["group_id", "wait_reason", "blocking_frame", "app_frame"]),
-    ("goroutine_trace_blocked_events", &["group_id", "wait_reason", "blocking_frame", "app_frame"]),
-    ("goroutine_trace_parked_goroutines", &["group_id", "wait_reason", "blocking_frame", "app_frame"]),
-    ("goroutine_trace_scheduling_latency_seconds", &["cause", "percentile"]),
-    ("goroutine_trace_runnable_seconds", &["during"]),
+    (
+        "goroutine_trace_blocked_seconds",
+        &["group_id", "wait_reason", "blocking_frame", "app_frame"],
+    ),
+    (
+        "goroutine_trace_blocked_events",
+        &["group_id", "wait_reason", "blocking_frame", "app_frame"],
+    ),
+    (
+        "goroutine_trace_parked_goroutines",
+        &["group_id", "wait_reason", "blocking_frame", "app_frame"],
+    ),
+    (
+        "goroutine_trace_scheduling_latency_seconds",
+        &["cause", "percentile"],
+    ),
     ("goroutine_trace_stop_the_world_seconds", &["kind"]),
     ("goroutine_trace_stop_the_world_longest_seconds", &["kind"]),
     ("goroutine_trace_gc_cycles", &[]),
     ("goroutine_trace_gc_mark_seconds", &[]),
     ("goroutine_trace_gc_assist_seconds", &[]),
-    ("goroutine_trace_created_goroutines", &["created_by", "app_frame", "entry"]),
-    ("goroutine_godebug_gc_pause_seconds_total", &["source", "phase"]),
+    (
+        "goroutine_trace_created_goroutines",
+        &["created_by", "app_frame", "entry"],
+    ),
+    (
+        "goroutine_godebug_gc_pause_seconds_total",
+        &["source", "phase"],
+    ),
     ("goroutine_godebug_gc_joined_cycles_total", &["source"]),
-    ("goroutine_godebug_gc_growing_queue_cycles_total", &["source"]),
+    (
+        "goroutine_godebug_gc_growing_queue_cycles_total",
+        &["source"],
+    ),
     ("goroutine_godebug_sched_samples_total", &["source"]),
     ("goroutine_godebug_gomaxprocs", &["source"]),
     ("goroutine_godebug_sched_idle_procs", &["source"]),
-    ("goroutine_godebug_sched_runnable_goroutines", &["source", "queue"]),
+    (
+        "goroutine_godebug_sched_runnable_goroutines",
+        &["source", "queue"],
+    ),
 ];
 
 /// Words that stand where a metric could, and are none.
