@@ -112,6 +112,14 @@ pub fn decode_as<S: Sink>(
     decoder.finish(sink)
 }
 
+/// Whether these first bytes are the header of an execution trace.
+fn is_trace(head: &[u8]) -> bool {
+    head.starts_with(b"go 1.")
+        && head
+            .get(7..)
+            .is_some_and(|rest| rest.starts_with(b" trace\0"))
+}
+
 /// Whether these first bytes are of gzip.
 #[must_use]
 pub fn is_gzip(head: &[u8]) -> bool {
@@ -262,6 +270,11 @@ impl Decoder {
         self.state = match first {
             [] => return Ok(()),
             _ if first.starts_with(GZIP_MAGIC) => State::Gzip(Vec::new()),
+            _ if is_trace(first) => {
+                return Err(DecodeError::NotPprof {
+                    found: "an execution trace",
+                });
+            }
             _ if is_binary(first) => State::Protobuf(Vec::with_capacity(self.expected)),
             _ if self.wanted != Wanted::Goroutines => {
                 return Err(DecodeError::NotPprof {

@@ -159,6 +159,10 @@ fn what_goes_wrong_is_said_with_what_to_do() {
     trace(&["--format", "folded", file], &["table or json"]);
     trace(&["--seconds", "1", file], &["--seconds is for a target"]);
     trace(&["/no/such/file"], &["No such file"]);
+    for input in [packed(), body] {
+        let output = run(&["inspect", "-"], &input);
+        fails(&output, &["an execution trace (--trace shows it)"]);
+    }
 }
 
 #[test]
