@@ -14,6 +14,7 @@ Examples:
   goroutine_exporter inspect pod-1:6060 pod-2:6060 pod-3:6060
   goroutine_exporter inspect --stacks --ignore '^net/http' goroutine.pb.gz
   goroutine_exporter inspect --top 5 --format json goroutine.pb.gz
+  goroutine_exporter inspect --trace --seconds 0.5 http://127.0.0.1:6060
   kubectl logs my-pod --previous | goroutine_exporter inspect -";
 
 pub(super) const DIFF_HELP: &str = "\
@@ -127,6 +128,24 @@ pub struct InspectArgs {
     )]
     pub stacks: Option<u32>,
 
+    /// Read an execution trace (Go 1.22 or newer) in place of a profile: for how long goroutines
+    /// waited, and for what. A target traces itself for that long, which slows it down
+    #[arg(
+        long = "trace",
+        conflicts_with_all = ["watch", "stacks", "focus", "ignore", "profile", "dump"]
+    )]
+    pub trace: bool,
+
+    /// Seconds of the trace that a target is asked for
+    #[arg(
+        help = "Seconds of the trace that a target is asked for [default: 0.2, or what the URL says]",
+        long = "seconds",
+        value_name = "SECONDS",
+        requires = "trace",
+        value_parser = trace_seconds
+    )]
+    pub seconds: Option<Duration>,
+
     /// Look again and again, and show what changed; Ctrl-C ends it
     #[arg(long = "watch", value_name = "INTERVAL", value_parser = parse_interval)]
     pub watch: Option<Duration>,
@@ -134,6 +153,16 @@ pub struct InspectArgs {
     /// Format of the answer
     #[arg(long = "format", value_name = "FORMAT", default_value = "table")]
     pub format: InspectFormat,
+}
+
+fn trace_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "expected seconds such as 0.2".to_owned())?;
+    if !(0.01..=60.0).contains(&seconds) {
+        return Err("expected from 0.01 to 60 seconds".to_owned());
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 /// Flags of `diff`.

@@ -305,3 +305,31 @@ fn the_version_has_build_facts() {
     );
     assert!(text.contains("\nbuild: "), "{text}");
 }
+
+#[test]
+fn a_trace_is_no_profile() {
+    let inspect = |flags: &str| match parse(&format!("inspect {flags} x")) {
+        Ok(Command::Inspect(arguments)) => Ok((arguments.trace, arguments.seconds)),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error),
+    };
+    assert_eq!(inspect(""), Ok((false, None)));
+    assert_eq!(inspect("--trace"), Ok((true, None)));
+    let half = Some(Duration::from_millis(500));
+    assert_eq!(inspect("--trace --seconds 0.5"), Ok((true, half)));
+    for wrong in [
+        "--seconds 1",
+        "--trace --seconds 0",
+        "--trace --seconds 61",
+        "--trace --seconds nan",
+        "--trace --seconds soon",
+        "--trace --watch 2s",
+        "--trace --stacks",
+        "--trace --focus a",
+        "--trace --ignore a",
+        "--trace --profile goroutine",
+        "--trace --dump 1",
+    ] {
+        assert!(inspect(wrong).is_err(), "{wrong}");
+    }
+}

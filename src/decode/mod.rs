@@ -112,6 +112,33 @@ pub fn decode_as<S: Sink>(
     decoder.finish(sink)
 }
 
+/// Whether these first bytes are the header of an execution trace.
+fn is_trace(head: &[u8]) -> bool {
+    head.starts_with(b"go 1.")
+        && head
+            .get(7..)
+            .is_some_and(|rest| rest.starts_with(b" trace\0"))
+}
+
+/// Whether these first bytes are of gzip.
+#[must_use]
+pub fn is_gzip(head: &[u8]) -> bool {
+    head.starts_with(GZIP_MAGIC)
+}
+
+/// Hands out in pieces what is in a gzip body, `limit` bytes of it at most, and says whether all of it was there. Cost: the
+/// time of inflating, and one piece of memory.
+///
+/// # Errors
+/// When there is more than `limit`, or the body has more members than any has.
+pub fn inflated(body: &[u8], limit: u64, mut take: impl FnMut(&[u8])) -> Result<bool, DecodeError> {
+    let end = gzip::inflate(body, limit, |piece| {
+        take(piece);
+        Ok(())
+    })?;
+    Ok(end == gzip::End::Clean)
+}
+
 /// Reads a body piece by piece; the pieces may end anywhere.
 #[derive(Debug)]
 pub struct Decoder {
@@ -243,6 +270,11 @@ impl Decoder {
         self.state = match first {
             [] => return Ok(()),
             _ if first.starts_with(GZIP_MAGIC) => State::Gzip(Vec::new()),
+            _ if is_trace(first) => {
+                return Err(DecodeError::NotPprof {
+                    found: "an execution trace",
+                });
+            }
             _ if is_binary(first) => State::Protobuf(Vec::with_capacity(self.expected)),
             _ if self.wanted != Wanted::Goroutines => {
                 return Err(DecodeError::NotPprof {

@@ -94,7 +94,7 @@ fn flags_of_readme_exist() {
 /// Every command of README.md is one of these, and each of these is run here or by the test named beside it.
 #[test]
 fn commands_of_readme_are_tested() {
-    const ELSEWHERE: [(&str, &str); 8] = [
+    const ELSEWHERE: [(&str, &str); 9] = [
         (
             "cargo run --release -- demo",
             "commands::demo, in the library's own tests, runs the demo",
@@ -118,6 +118,10 @@ fn commands_of_readme_are_tested() {
         (
             "service 2>&1 | goroutine_exporter godebug --web.listen-address :16060",
             "godebug.rs gives it a pipe, and scrapes it",
+        ),
+        (
+            "goroutine_exporter inspect --trace http://127.0.0.1:6060",
+            "inspect_trace.rs traces a live service",
         ),
         (
             "goroutine_exporter --target http://127.0.0.1:6060",

@@ -132,6 +132,7 @@ const MAY_IMPORT: [(&str, &[&str]); 30] = [
             "snapshots",
             "tally",
             "target",
+            "trace",
             "units",
         ],
     ),

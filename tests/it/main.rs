@@ -43,6 +43,7 @@ mod harm;
 mod hostile;
 mod http;
 mod incident;
+mod inspect_trace;
 mod layering;
 mod leaks;
 mod lifecycle;

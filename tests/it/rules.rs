@@ -19,16 +19,19 @@ const RULES: &str = "examples/prometheus/rules/goroutine_exporter.rules.yml";
 const RUNBOOK: &str = "examples/prometheus/rules/README.md";
 
 /// Names are a promise: people route, silence and inhibit by them.
-pub(crate) const ALERTS: [&str; 10] = [
+pub(crate) const ALERTS: [&str; 13] = [
     "GoroutineConcentration",
     "GoroutineExporterConfigReloadFailed",
     "GoroutineExporterDown",
+    "GoroutineGCPause",
     "GoroutineGroupsFolded",
     "GoroutineLeakConfirmed",
     "GoroutineLeakRunaway",
     "GoroutineLeakSuspected",
+    "GoroutineLockContention",
     "GoroutineProbeFailing",
     "GoroutineProfileTruncated",
+    "GoroutineSchedulerStarvation",
     "GoroutineStuck",
 ];
 
@@ -36,7 +39,7 @@ pub(crate) const ALERTS: [&str; 10] = [
 const OF_THE_SCRAPE: [&str; 4] = ["job", "instance", "target", "module"];
 
 /// Labels that the rules themselves make.
-const OF_THE_RULES: [&str; 1] = ["scope"];
+const OF_THE_RULES: [&str; 2] = ["held_by", "scope"];
 
 /// Metrics of Prometheus itself, with their labels.
 const OF_PROMETHEUS: [(&str, &[&str]); 2] = [("up", &[]), ("ALERTS", &["alertname", "alertstate"])];
@@ -94,6 +97,7 @@ fn known() -> BTreeMap<String, BTreeSet<String>> {
     let ours = ours.chain(expose::godebug::ALL);
     ours.map(|metric| (metric.name, metric.labels))
         .chain(OF_PROMETHEUS)
+        .chain(promql::OF_TRACES_AND_GODEBUG)
         .map(|(name, labels)| {
             let labels = labels.iter().chain(&OF_THE_SCRAPE);
             (name.into(), labels.map(|&label| label.into()).collect())
@@ -189,6 +193,7 @@ rule_tests! {
     annotations_test
     days_test
     evidence_test
+    held_up_test
     incident_test
     leaks_test
     quiet_test

@@ -13,7 +13,7 @@ use crate::programs::{EXPORTER, Program, command, repository, skip, until};
 const WIDTHS: [usize; 3] = [60, 100, 200];
 
 /// Commands whose pictures are kept, and the exit status they end with.
-const PICTURES: [(&str, i32, &[&str]); 5] = [
+const PICTURES: [(&str, i32, &[&str]); 6] = [
     (
         "waits",
         0,
@@ -69,6 +69,17 @@ const PICTURES: [(&str, i32, &[&str]); 5] = [
             "--focus",
             "no such function",
             "tests/data/go1.27.3/goroutine.debug0.pb.gz",
+        ],
+    ),
+    (
+        "trace",
+        0,
+        &[
+            "inspect",
+            "--trace",
+            "--top",
+            "6",
+            "tests/data/go1.27.3-trace/trace-1s.out.gz",
         ],
     ),
 ];
@@ -400,5 +411,29 @@ fn a_long_read_shows_that_it_goes_on() {
     terminal.tmux(&["send-keys", "Enter"]);
     let left = terminal.shows("the end", &[], |screen| screen.contains("status 0"));
     assert!(left.contains("831 goroutines in"), "{left}");
+    assert!(!left.contains("reading "), "progress stays: {left}");
+}
+
+#[test]
+fn a_long_read_of_a_trace_shows_how_much_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let recorded = repository("tests/data/go1.27.3-trace/trace-1s.out.gz");
+    let (pipe, recorded) = (pipe.to_str().unwrap(), recorded.to_str().unwrap());
+    // All but the first bytes are sent when somebody presses Enter.
+    let line = format!(
+        "stty -echo; mkfifo '{pipe}'; \
+        gzip -dc '{recorded}' | {{ dd bs=1 count=3000 2>&-; read enter < /dev/tty; cat; }} > '{pipe}' & \
+        '{EXPORTER}' inspect --trace --top 1 '{pipe}'; echo \"status $?\"; cat"
+    );
+    let Some(terminal) = Terminal::start(100, 60, &line) else {
+        return;
+    };
+    terminal.shows("progress", &[], |screen| {
+        screen.contains("reading ") && screen.contains(" KiB, ")
+    });
+    terminal.tmux(&["send-keys", "Enter"]);
+    let left = terminal.shows("the end", &[], |screen| screen.contains("status 0"));
+    assert!(left.contains("186 goroutines on 2 processors"), "{left}");
     assert!(!left.contains("reading "), "progress stays: {left}");
 }

@@ -175,6 +175,7 @@ func (s *Service) handler() http.Handler {
 		})
 	})
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	return mux
 }
 

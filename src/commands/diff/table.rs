@@ -155,6 +155,7 @@ fn listing(changes: &[&Change], found: &Comparison) -> Listing {
         }
     };
     Listing {
+        places: "blocked in, line",
         columns: vec![
             Column::right("change"),
             Column {

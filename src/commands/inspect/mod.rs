@@ -5,6 +5,7 @@
 mod report;
 pub(super) mod source;
 mod table;
+mod trace;
 mod watch;
 
 use std::io::{self, Write};
@@ -27,6 +28,9 @@ const TABLE_GROUPS: usize = 25;
 /// # Errors
 /// When the configuration, an expression or a source cannot be used, or `out` cannot be written.
 pub fn run(arguments: &InspectArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    if arguments.trace {
+        return trace::run(arguments, out);
+    }
     let looker = Looker::new(&arguments.read, arguments.stacks.is_some())?;
     let several = arguments.sources.len() > 1;
     if several && arguments.format == InspectFormat::Prometheus {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use url::Url;
@@ -39,10 +39,22 @@ impl Source {
     /// # Errors
     /// When it is none of them.
     pub(in crate::commands) fn parse(text: &str) -> anyhow::Result<Self> {
+        Self::of(text, &["/goroutine", "/goroutineleak"])
+    }
+
+    /// The same, where the profile that a URL may name is an execution trace.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub(super) fn of_trace(text: &str) -> anyhow::Result<Self> {
+        Self::of(text, &["/trace"])
+    }
+
+    fn of(text: &str, profiles: &[&str]) -> anyhow::Result<Self> {
         if text == "-" {
             return Ok(Self::Stdin);
         }
-        if let Some(profile) = profile_url(text)? {
+        if let Some(profile) = profile_url(text, profiles)? {
             return Ok(profile);
         }
         let path = PathBuf::from(text);
@@ -68,10 +80,7 @@ impl Source {
         let (target, path, query) = match self {
             Self::Stdin => return decode(&mut io::stdin().lock(), module, choice, make),
             Self::File(path) => {
-                let mut file = File::open(path).map_err(|error| {
-                    anyhow!("{error} (a target is written host:port or http://host:port)")
-                })?;
-                return decode(&mut file, module, choice, make);
+                return decode(&mut open(path)?, module, choice, make);
             }
             Self::Target(target) => {
                 let path = format!("{}/{}", module.path, profile.endpoint());
@@ -89,13 +98,13 @@ impl Source {
     }
 }
 
-/// The URL of a goroutine profile, with its `debug` parameter or without.
-fn profile_url(text: &str) -> anyhow::Result<Option<Source>> {
+/// The URL of one of these profiles, with its parameters or without.
+fn profile_url(text: &str, profiles: &[&str]) -> anyhow::Result<Option<Source>> {
     let Ok(url) = Url::parse(text) else {
         return Ok(None);
     };
     let path = url.path().to_owned();
-    let named = path.ends_with("/goroutine") || path.ends_with("/goroutineleak");
+    let named = profiles.iter().any(|profile| path.ends_with(profile));
     if !matches!(url.scheme(), "http" | "https") || !named {
         return Ok(None);
     }
@@ -125,17 +134,20 @@ fn decode<S: Sink>(
     }
 }
 
-/// Fetches a profile as a probe does, within the module's time and size. A person at a terminal may ask any address
-/// they name, so the target counts as configured; what the module says of itself holds.
-fn fetch<S: Sink + Send>(
-    target: &Target,
-    path: &str,
-    query: &str,
-    module: &Module,
-    sink: &mut S,
-) -> anyhow::Result<Summary> {
+/// Opens a file that a person named.
+///
+/// # Errors
+/// When it cannot be opened: in the system's words, with how a target is written.
+pub(super) fn open(path: &Path) -> anyhow::Result<File> {
+    File::open(path)
+        .map_err(|error| anyhow!("{error} (a target is written host:port or http://host:port)"))
+}
+
+/// Where a target may be fetched from. A person at a terminal may ask any address they name, so the target counts as
+/// configured; what the module says of itself holds.
+pub(super) fn policy(target: &Target, module: &Module) -> Policy {
     let targets = [target.clone()];
-    let policy = Policy::new(
+    Policy::new(
         Vec::new(),
         &Defaults {
             targets: &targets,
@@ -143,7 +155,18 @@ fn fetch<S: Sink + Send>(
             ..Defaults::default()
         },
     )
-    .for_module(&module.rules_for(&targets));
+    .for_module(&module.rules_for(&targets))
+}
+
+/// Fetches a profile as a probe does, within the module's time and size.
+fn fetch<S: Sink + Send>(
+    target: &Target,
+    path: &str,
+    query: &str,
+    module: &Module,
+    sink: &mut S,
+) -> anyhow::Result<Summary> {
+    let policy = policy(target, module);
     let fetcher = Fetcher::new(&module.fetch)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -209,5 +232,9 @@ mod tests {
             "profile https://h:443 /debug/pprof/goroutine debug=2",
         );
         check("ftp://h/x", "error");
+        let trace = "http://h:6060/debug/pprof/trace?seconds=1";
+        assert!(matches!(Source::of_trace(trace), Ok(Source::Profile(..))));
+        let profile = "http://h:6060/debug/pprof/goroutine";
+        assert!(matches!(Source::of_trace(profile), Ok(Source::Target(_))));
     }
 }

@@ -281,6 +281,7 @@ impl<'a> Picture<'a> {
         };
         Listing {
             columns,
+            places: "blocked in, line",
             entries: groups.iter().map(entry).collect(),
         }
     }

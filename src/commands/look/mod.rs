@@ -172,6 +172,9 @@ impl Looker {
             Profile::Leak if error.to_string().contains("404") => {
                 anyhow!("{name}: {error:#} (goroutineleak needs Go 1.27; without --profile all goroutines are shown)")
             }
+            _ if error.to_string().contains("an execution trace") => {
+                anyhow!("{name}: {error:#} (--trace shows it)")
+            }
             _ => error.context(name.to_owned()),
         })?;
         if outcome.report.says_something() {

@@ -15,7 +15,7 @@ const REDRAW: Duration = Duration::from_millis(200);
 /// Goroutines counted between two tellings.
 const BATCH: u64 = 64;
 
-/// Says how many goroutines were counted. Ends when dropped, and leaves nothing behind.
+/// Says how many goroutines were counted, or bytes read. Ends when dropped, and leaves nothing behind.
 #[derive(Debug)]
 pub(in crate::commands) struct Progress {
     bar: ProgressBar,
@@ -33,9 +33,19 @@ impl Progress {
 
     /// Shows that `what` is being read. Where standard error is no terminal, nothing is drawn.
     pub(in crate::commands) fn of(what: &str) -> Self {
+        Self::shown_as(what, "{pos} goroutines")
+    }
+
+    /// The same for what is counted in bytes, by [`bytes`](Self::bytes).
+    pub(in crate::commands) fn in_bytes(what: &str) -> Self {
+        Self::shown_as(what, "{bytes}")
+    }
+
+    fn shown_as(what: &str, counted: &str) -> Self {
         let bar = ProgressBar::hidden();
-        let template = "{spinner} reading {msg}: {pos} goroutines, {elapsed} (Ctrl-C gives up)";
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        let template =
+            format!("{{spinner}} reading {{msg}}: {counted}, {{elapsed}} (Ctrl-C gives up)");
+        if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style);
         }
         bar.set_message(what.to_owned());
@@ -51,6 +61,11 @@ impl Progress {
             bar,
             waiting: Some((done, waiting)),
         }
+    }
+
+    /// So many bytes more were read.
+    pub(in crate::commands) fn bytes(&self, count: usize) {
+        self.bar.inc(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// A sink that tells how many goroutines it has passed on.

@@ -83,6 +83,8 @@ pub(in crate::commands) struct Entry {
 #[derive(Clone, Debug)]
 pub(in crate::commands) struct Listing {
     pub(in crate::commands) columns: Vec<Column>,
+    /// What stands above the places; empty where there are none.
+    pub(in crate::commands) places: &'static str,
     pub(in crate::commands) entries: Vec<Entry>,
 }
 
@@ -117,7 +119,7 @@ impl Listing {
         self.leave_out_empty();
         let mut widths = self.widths();
         let mut layout = self.layout(&widths, screen.width);
-        if !matches!(layout, Layout::Columns { .. }) {
+        if !matches!(layout, Layout::Columns { .. }) || taken(&widths) > screen.width + GAP {
             // Where what can be spared makes room for a row in one line, or for the row at all, it goes.
             let mut fewer = self.clone();
             fewer.keep(|column, _| !column.spare);
@@ -187,7 +189,8 @@ impl Listing {
         };
         let room = screen.saturating_sub(taken(widths));
         let gap = if creator > 0 { GAP } else { 0 };
-        if room >= place + gap + creator + GAP + ID {
+        let ids = self.entries.iter().any(|entry| !entry.id.is_empty());
+        if ids && room >= place + gap + creator + GAP + ID {
             return Layout::Columns {
                 place,
                 creator,
@@ -203,7 +206,7 @@ impl Listing {
         }
         let rest = room.saturating_sub(2 * GAP + ID);
         let narrow = creator.min((rest / 3).max(LEAST_CREATOR));
-        if creator > 0 && rest >= narrow + 2 * LEAST_PLACE {
+        if ids && creator > 0 && rest >= narrow + 2 * LEAST_PLACE {
             return Layout::Columns {
                 place: rest - narrow,
                 creator: narrow,
@@ -224,7 +227,7 @@ impl Listing {
         }
         match layout {
             Layout::Columns { place, creator, id } => {
-                line.push_str(&padded("blocked in, line", place, false));
+                line.push_str(&padded(self.places, place, false));
                 if creator > 0 {
                     line.push_str("  ");
                     line.push_str(&padded("created by", creator, false));
@@ -233,7 +236,7 @@ impl Listing {
                     line.push_str("  group");
                 }
             }
-            Layout::CreatorBelow { .. } => line.push_str("blocked in, line"),
+            Layout::CreatorBelow { .. } => line.push_str(self.places),
             Layout::Below => {}
         }
         line.trim_end().to_owned()

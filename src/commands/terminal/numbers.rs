@@ -36,6 +36,27 @@ pub(in crate::commands) fn age(wait: Duration) -> String {
     }
 }
 
+/// Nanoseconds with three digits that count: `512ns`, `4.98ms`, `83,100s`.
+pub(in crate::commands) fn span(nanoseconds: u64) -> String {
+    let (unit, name) = match nanoseconds {
+        0..1_000 => return format!("{nanoseconds}ns"),
+        1_000..1_000_000 => (1_000, "µs"),
+        1_000_000..1_000_000_000 => (1_000_000, "ms"),
+        _ => (1_000_000_000, "s"),
+    };
+    let parts = |of: u128| (u128::from(nanoseconds) * of + unit / 2) / unit;
+    match parts(100) {
+        hundredths @ 0..1000 => format!("{}.{:02}{name}", hundredths / 100, hundredths % 100),
+        _ => match parts(10) {
+            tenths @ 0..1000 => format!("{}.{}{name}", tenths / 10, tenths % 10),
+            _ => format!(
+                "{}{name}",
+                grouped(u64::try_from(parts(1)).unwrap_or(u64::MAX))
+            ),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +71,20 @@ mod tests {
         assert_eq!(age(Duration::from_secs(3600)), "1h");
         assert_eq!(age(Duration::from_secs(12_000)), "3h20m");
         assert_eq!(age(Duration::from_secs(187_200)), "2d4h");
+        for (nanoseconds, expected) in [
+            (0, "0ns"),
+            (999, "999ns"),
+            (1_000, "1.00µs"),
+            (4_981_440, "4.98ms"),
+            (9_996_000, "10.0ms"),
+            (99_960_000, "100ms"),
+            (200_123_456, "200ms"),
+            (1_500_000_000, "1.50s"),
+            (83_100_400_000_000, "83,100s"),
+            (u64::MAX, "18,446,744,074s"),
+        ] {
+            assert_eq!(span(nanoseconds), expected);
+        }
         assert_eq!(change(5, 1209), "+1,204");
         assert_eq!(change(9, 2), "-7");
         assert_eq!(change(9, 9), "");
