@@ -27,54 +27,6 @@ const OF_PROMETHEUS: [(&str, &[&str]); 2] = [
     ("ALERTS", &["alertname", "alertstate", "severity"]),
 ];
 
-/// What the series of execution traces and of GODEBUG lines are called, with their labels, those of every series aside.
-pub(crate) const OF_TRACES_AND_GODEBUG: [(&str, &[&str]); 20] = [
-    ("goroutine_trace_window_seconds", &[]),
-    ("goroutine_trace_processors", &[]),
-    ("goroutine_trace_waiting_seconds", &["cause"]),
-    (
-        "goroutine_trace_blocked_seconds",
-        &["group_id", "wait_reason", "blocking_frame", "app_frame"],
-    ),
-    (
-        "goroutine_trace_blocked_events",
-        &["group_id", "wait_reason", "blocking_frame", "app_frame"],
-    ),
-    (
-        "goroutine_trace_parked_goroutines",
-        &["group_id", "wait_reason", "blocking_frame", "app_frame"],
-    ),
-    (
-        "goroutine_trace_scheduling_latency_seconds",
-        &["cause", "percentile"],
-    ),
-    ("goroutine_trace_stop_the_world_seconds", &["kind"]),
-    ("goroutine_trace_stop_the_world_longest_seconds", &["kind"]),
-    ("goroutine_trace_gc_cycles", &[]),
-    ("goroutine_trace_gc_mark_seconds", &[]),
-    ("goroutine_trace_gc_assist_seconds", &[]),
-    (
-        "goroutine_trace_created_goroutines",
-        &["created_by", "app_frame", "entry"],
-    ),
-    (
-        "goroutine_godebug_gc_pause_seconds_total",
-        &["source", "phase"],
-    ),
-    ("goroutine_godebug_gc_joined_cycles_total", &["source"]),
-    (
-        "goroutine_godebug_gc_growing_queue_cycles_total",
-        &["source"],
-    ),
-    ("goroutine_godebug_sched_samples_total", &["source"]),
-    ("goroutine_godebug_gomaxprocs", &["source"]),
-    ("goroutine_godebug_sched_idle_procs", &["source"]),
-    (
-        "goroutine_godebug_sched_runnable_goroutines",
-        &["source", "queue"],
-    ),
-];
-
 /// Words that stand where a metric could, and are none.
 const AGGREGATIONS: [&str; 12] = [
     "avg",
@@ -302,7 +254,7 @@ fn matchers(tokens: &[Token], mut at: usize, matchers: &mut Vec<Matcher>) -> Res
 /// The labels a metric has, those of every series included; nothing when there is no such metric.
 pub(crate) fn labels_of(name: &str) -> Option<Vec<&'static str>> {
     let own = |labels: &[&'static str]| [labels, &OF_EVERY_SERIES].concat();
-    let mut others = OF_PROMETHEUS.iter().chain(&OF_TRACES_AND_GODEBUG);
+    let mut others = OF_PROMETHEUS.iter();
     if let Some((_, labels)) = others.find(|(known, _)| *known == name) {
         return Some(own(labels));
     }
@@ -447,16 +399,4 @@ fn problems_are_found() {
         &[],
         &["no metric goroutine_goroutines_bucket"],
     );
-}
-
-/// A name that the exporter's own lists have must not be promised here too: those say more, and this would hide a mistake.
-#[test]
-fn what_the_exporter_lists_itself_is_not_listed_again() {
-    for (name, _) in OF_TRACES_AND_GODEBUG {
-        let mut listed = metrics::ALL.iter().chain(self_metrics::ALL);
-        assert!(
-            listed.all(|metric| metric.name != name),
-            "take {name} out of OF_TRACES_AND_GODEBUG"
-        );
-    }
 }

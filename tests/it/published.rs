@@ -15,23 +15,26 @@ use goroutine_exporter::config::Profile;
 use goroutine_exporter::discovery::{Mechanism, Reason};
 use goroutine_exporter::expose::godebug;
 use goroutine_exporter::expose::metrics::{self as of_targets, Kind, Metric};
-use goroutine_exporter::failure::FailureReason;
+use goroutine_exporter::failure::{FailureReason, TraceFailure};
 use goroutine_exporter::policy::RefusalReason;
 use goroutine_exporter::probe::Phases;
 use goroutine_exporter::self_metrics;
 use goroutine_exporter::snapshots::Trigger;
 use goroutine_exporter::tally::WAITED_MINUTES;
+use goroutine_exporter::trace::{Blame, Cause};
+use goroutine_exporter::traced::QUANTILES;
 use serde_json::json;
 
 use crate::go::{GoProgram, NEW, OLD};
 use crate::http::{Metrics, Sample, ask};
 use crate::programs::{Exporter, repository, until};
 use crate::servers::{Server, nobody, ok, unknown_profile};
+use crate::traces;
 use contract::{Contract, Exposition};
 
 /// Everything that can be asked for, with few groups; a watch and a label.
 const MODULE: &str = "{ timeout: 1m, profiles: [goroutine, goroutineleak, block, mutex, threadcreate], \
-    detail: { max_frames: 1000000 }, limits: { groups: 5, min_goroutines: 1 }, \
+    detail: { max_frames: 1000000 }, trace: { mode: auto }, limits: { groups: 5, min_goroutines: 1 }, \
     classify: { watch: { channels: '^main\\..*[cC]han' }, labels: [tenant] } }";
 
 /// The sizes that bounds depend on, with [`MODULE`] beside a default module with as few groups.
@@ -54,7 +57,7 @@ fn holds(contract: &Contract, text: &str, profiles: &[&str]) -> BTreeSet<String>
     Exposition::parse(text).head.into_keys().collect()
 }
 
-/// A recorded Go 1.27 program with all its profiles; another one once it is replaced.
+/// A recorded Go 1.27 program with all its profiles; another one, which cannot be traced, once it is replaced.
 fn recorded(replaced: &Arc<AtomicBool>) -> Server {
     let replaced = Arc::clone(replaced);
     Server::by_path(move |path| {
@@ -64,6 +67,9 @@ fn recorded(replaced: &Arc<AtomicBool>) -> Server {
             }
             Some("goroutine") => "go1.27.3-2min/goroutine.debug0.pb.gz",
             Some("goroutine?debug=2") => "go1.27.3-2min/goroutine.debug2.txt",
+            Some(trace) if trace.starts_with("trace?") && !replaced.load(Ordering::SeqCst) => {
+                return ok(&traces::recorded("go1.27.3-traced/trace-25ms.out.gz"));
+            }
             Some("goroutineleak") => "go1.27.3/goroutineleak.debug0.pb.gz",
             Some("block") => "go1.27.3-contention/block.pb.gz",
             Some("mutex") => "go1.27.3-contention/mutex.pb.gz",
@@ -74,7 +80,7 @@ fn recorded(replaced: &Arc<AtomicBool>) -> Server {
     })
 }
 
-fn all_profiles() -> [&'static str; 6] {
+fn all_profiles() -> [&'static str; 7] {
     Profile::ALL.map(Profile::as_str)
 }
 
@@ -142,6 +148,22 @@ fn sets_of_label_values_are_those_of_the_code() {
         "result",
         &[&["success", "canceled", "busy"], &failures[..]].concat(),
     );
+    let of_traces = [
+        TraceFailure::Busy,
+        TraceFailure::UnsupportedVersion,
+        TraceFailure::Truncated,
+        TraceFailure::Damaged,
+    ];
+    check(
+        "trace_failure",
+        &[&of_traces.map(TraceFailure::as_str), &failures[..]].concat(),
+    );
+    check("percentile", &QUANTILES.map(|(_, percentile)| percentile));
+    let words = |words: &[&str]| words.iter().map(|word| word.replace(' ', "_")).collect();
+    let causes: Vec<String> = words(&Cause::ALL.map(Cause::as_str));
+    let blames: Vec<String> = words(&Blame::ALL.map(Blame::as_str));
+    assert_eq!(contract.set("delay_cause"), causes);
+    assert_eq!(contract.set("blame"), blames);
     check("refusal", &RefusalReason::ALL.map(RefusalReason::as_str));
     check("skip", &Skip::ALL.map(Skip::as_str));
     check("mechanism", &Mechanism::ALL.map(Mechanism::as_str));
@@ -204,6 +226,11 @@ fn recorded_programs_are_published_as_the_contract_says() {
     replaced.store(true, Ordering::SeqCst);
     probe(&server.target(), "all", &all_profiles());
     probe(&nobody().to_string(), "all", &all_profiles());
+    // One costly profile in a probe.
+    let untraced = recorded(&Arc::new(AtomicBool::new(true)));
+    for _ in 0..3 {
+        probe(&untraced.target(), "all", &all_profiles());
+    }
     let expected: BTreeSet<String> = contract.families().keys().cloned().collect();
     assert_eq!(seen, expected);
 
@@ -365,7 +392,8 @@ fn what_breaks_the_contract_is_seen() {
 fn samples_are_of_a_run() {
     let server = recorded(&Arc::new(AtomicBool::new(false)));
     let exporter = Exporter::start(&config(""));
-    // The first has the detail, the second the leaks besides.
+    // The first has the detail, the second the leaks besides, the third the trace.
+    exporter.probe(&server.target(), "all");
     exporter.probe(&server.target(), "all");
     let probe = exporter.probe(&server.target(), "all").text;
     for (part, file, text) in [

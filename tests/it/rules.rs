@@ -97,7 +97,6 @@ fn known() -> BTreeMap<String, BTreeSet<String>> {
     let ours = ours.chain(expose::godebug::ALL);
     ours.map(|metric| (metric.name, metric.labels))
         .chain(OF_PROMETHEUS)
-        .chain(promql::OF_TRACES_AND_GODEBUG)
         .map(|(name, labels)| {
             let labels = labels.iter().chain(&OF_THE_SCRAPE);
             (name.into(), labels.map(|&label| label.into()).collect())

@@ -174,7 +174,7 @@ fn blocked(window: &Window, top: usize, screen: Screen, out: &mut impl Write) ->
         .blocked
         .iter()
         .partition(|group| group.owner == Owner::Application);
-    own.sort_by_key(most_waited);
+    own.sort_by_key(|group| most_waited(group));
     if own.is_empty() {
         return Ok(());
     }
@@ -376,7 +376,7 @@ fn syscalls(window: &Window, top: usize, screen: Screen, out: &mut impl Write) -
     let mut own: Vec<&Blocked> = own
         .filter(|group| group.owner == Owner::Application)
         .collect();
-    own.sort_by_key(most_waited);
+    own.sort_by_key(|group| most_waited(group));
     if own.is_empty() {
         return Ok(());
     }
@@ -482,7 +482,7 @@ fn sites(window: &Window, top: usize, screen: Screen, out: &mut impl Write) -> i
 }
 
 /// Most time first; what did not move within the window comes last, most of it first.
-fn most_waited(group: &&Blocked) -> impl Ord + use<> {
+fn most_waited(group: &Blocked) -> impl Ord + use<> {
     let moved = group.spans.moved().nanoseconds;
     Reverse((moved, group.spans.both.count))
 }
