@@ -75,7 +75,10 @@ fn files_standard_input_and_targets_are_read_alike() {
     assert_eq!(
         *asked.lock().unwrap(),
         [
+            // Of a target the profile is asked for first, and not again when that told nothing.
+            "/debug/pprof/goroutine",
             "/debug/pprof/trace?seconds=0.2",
+            "/debug/pprof/goroutine",
             "/debug/pprof/trace?seconds=0.5",
             "/x/trace?seconds=1"
         ]
@@ -205,6 +208,12 @@ fn a_live_program_is_traced_and_its_leak_is_the_group_of_its_profile() {
     for label in ["group_id", "wait_reason", "blocking_frame"] {
         assert_eq!(in_trace[label], in_profile[label], "{label}");
     }
+    // Both profiles have all of them, and the trace saw none move.
+    let groups = traced["cross_check"]["groups"].as_array().unwrap().iter();
+    let mut checked = groups.filter(|group| group["group_id"] == in_profile["group_id"]);
+    let checked = checked.next().unwrap();
+    assert_eq!(checked["goroutines"], LEAKED, "{checked}");
+    assert_eq!(checked["parked_goroutines"], LEAKED, "{checked}");
     // They did not move, so nothing of it is held against anything that did.
     assert_eq!(in_trace["events"], 0);
     let output = run(
@@ -212,5 +221,6 @@ fn a_live_program_is_traced_and_its_leak_is_the_group_of_its_profile() {
         b"",
     );
     let table = String::from_utf8(output.stdout).unwrap();
-    assert!(table.contains("main.(*Service).render"), "{table}");
+    let parked = "300    100%  chan send    main.(*Service).render";
+    assert!(table.contains(parked), "{table}");
 }

@@ -133,6 +133,7 @@ const MAY_IMPORT: [(&str, &[&str]); 30] = [
             "tally",
             "target",
             "trace",
+            "traced",
             "units",
         ],
     ),

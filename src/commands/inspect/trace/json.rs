@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::Traced;
+use crate::tally::{Group, Tally};
 use crate::trace::{Blame, Blocked, Cause, Damage, Owner, Site, Spans, Stop, Sum, Window};
 
 #[derive(Serialize)]
@@ -32,6 +33,41 @@ struct Report<'a> {
     created: Vec<SiteReport<'a>>,
     created_other: Option<OtherSites>,
     ended_created_before: u64,
+    /// Of targets only.
+    cross_check: Option<CrossCheck>,
+}
+
+/// Goroutines in the profiles before and behind the trace.
+#[derive(Serialize)]
+struct CrossCheck {
+    /// Those in both.
+    goroutines: u64,
+    groups: Vec<CrossChecked>,
+}
+
+#[derive(Serialize)]
+struct CrossChecked {
+    group_id: String,
+    /// Before.
+    goroutines: u64,
+    /// Those of them that did not move.
+    parked_goroutines: u64,
+}
+
+impl CrossCheck {
+    fn of(profile: &Tally) -> Self {
+        let group = |group: &Group| {
+            group.parked.map(|parked| CrossChecked {
+                group_id: group.id.to_string(),
+                goroutines: parked.of,
+                parked_goroutines: parked.goroutines,
+            })
+        };
+        Self {
+            goroutines: profile.checked.unwrap_or_default(),
+            groups: profile.groups.iter().filter_map(group).collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -151,13 +187,18 @@ pub(super) const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 1.0];
 pub(super) fn write(
     source: &str,
     traced: &Traced,
+    profile: Option<&Tally>,
     top: Option<u32>,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let top = top
         .and_then(|top| usize::try_from(top).ok())
         .unwrap_or(usize::MAX);
-    serde_json::to_writer_pretty(&mut *out, &report(source, traced, top))?;
+    let report = Report {
+        cross_check: profile.map(CrossCheck::of),
+        ..report(source, traced, top)
+    };
+    serde_json::to_writer_pretty(&mut *out, &report)?;
     writeln!(out)
 }
 
@@ -193,6 +234,7 @@ fn report<'a>(source: &'a str, traced: &'a Traced, top: usize) -> Report<'a> {
         created: window.sites.iter().take(top).map(site).collect(),
         created_other: other_sites(window, top),
         ended_created_before: window.ended_older,
+        cross_check: None,
     }
 }
 
