@@ -15,12 +15,14 @@ use crate::http::ask;
 use crate::programs::{Exporter, repository, until};
 use crate::prometheus::Prometheus;
 use crate::servers::{Server, nobody, ok, unknown_profile};
+use crate::traces;
 
 const MODULES: &str = "modules:
   default:
     timeout: 5s
     profiles: [goroutine, goroutineleak, block, mutex, threadcreate]
     detail: { max_frames: 1000000 }
+    trace: { mode: auto }
     classify: { watch: { any: main }, labels: [key with space] }
     limits: { groups: 100, min_goroutines: 1 }
 ";
@@ -43,6 +45,9 @@ fn everything() -> Server {
         Some("goroutineleak") => ok(&recorded("go1.27.3/goroutineleak.debug0.pb.gz")),
         Some("block") => ok(&larger("block", asked.fetch_add(1, Ordering::SeqCst))),
         Some("mutex") => ok(&larger("mutex", asked.load(Ordering::SeqCst))),
+        Some(trace) if trace.starts_with("trace?") => {
+            ok(&traces::recorded("go1.27.3-traced/trace-25ms.out.gz"))
+        }
         Some("threadcreate") => ok(&recorded("go1.27.3-contention/threadcreate.pb.gz")),
         _ => unknown_profile(),
     })
@@ -86,7 +91,19 @@ fn every_query_returns_data() {
     };
     let replaced = Arc::new(AtomicBool::new(false));
     let (everything, replaceable) = (everything(), replaceable(&replaced));
-    let exporter = Exporter::start(MODULES);
+    let folder = tempfile::tempdir().unwrap();
+    let said = folder.path().join("said");
+    let exporter = Exporter::start(&format!(
+        "{MODULES}godebug: [{{ name: shop, path: '{}' }}]\n",
+        said.display()
+    ));
+    // What was not there at the start is read from its beginning.
+    std::fs::write(
+        folder.path().join("new"),
+        recorded("go1.27.3-gctrace/stderr.txt"),
+    )
+    .unwrap();
+    std::fs::rename(folder.path().join("new"), &said).unwrap();
     let targets = [
         leaky.target.clone(),
         format!("http://{}", everything.target()),
@@ -114,7 +131,6 @@ scrape_configs:
         targets.join("\", \""),
         exporter = exporter.address,
     );
-    let folder = tempfile::tempdir().unwrap();
     // What the dashboards mark is an alert of whatever rule has such a name.
     let rule = "groups: [{ name: always, rules: [{ alert: GoroutineProbeFailing, expr: goroutine_probe_success == 0 }] }]\n";
     std::fs::write(folder.path().join("always.yml"), rule).unwrap();
