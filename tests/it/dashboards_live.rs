@@ -93,17 +93,15 @@ fn every_query_returns_data() {
     let (everything, replaceable) = (everything(), replaceable(&replaced));
     let folder = tempfile::tempdir().unwrap();
     let said = folder.path().join("said");
+    std::fs::write(&said, "").unwrap();
     let exporter = Exporter::start(&format!(
         "{MODULES}godebug: [{{ name: shop, path: '{}' }}]\n",
         said.display()
     ));
-    // What was not there at the start is read from its beginning.
-    std::fs::write(
-        folder.path().join("new"),
-        recorded("go1.27.3-gctrace/stderr.txt"),
-    )
-    .unwrap();
-    std::fs::rename(folder.path().join("new"), &said).unwrap();
+    until("the file", || {
+        (exporter.metrics().value("goroutine_godebug_up", &[])? == 1.0).then_some(())
+    });
+    std::fs::write(&said, recorded("go1.27.3-gctrace/stderr.txt")).unwrap();
     let targets = [
         leaky.target.clone(),
         format!("http://{}", everything.target()),

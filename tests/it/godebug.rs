@@ -327,6 +327,14 @@ fn collects(version: &str) -> Option<PathBuf> {
     Some(program)
 }
 
+/// Lines of the collector that could not be read.
+fn damaged(metrics: &Metrics) -> f64 {
+    let kind = [("kind", "gctrace")];
+    metrics
+        .value("goroutine_godebug_lines_malformed_total", &kind)
+        .unwrap_or_default()
+}
+
 /// What the program says of itself at its end: cycles, those it asked for, and its pauses in seconds.
 #[derive(Clone, Copy, Debug)]
 struct Truth {
@@ -356,7 +364,8 @@ fn collect(program: &Path, stderr: Stdio, noise: bool) -> Truth {
     }
 }
 
-/// Waits until the exporter has seen that many cycles, read or lost, and holds them against the truth.
+/// Waits until the exporter has seen that many cycles, read or lost, and holds them against the truth. A line of the
+/// scheduler can damage one of the collector: Go locks only the latter. Of the last cycle nothing else tells then.
 fn hold(exporter: &Exporter, truths: &[Truth], noise: bool) {
     let sum = |of: fn(&Truth) -> f64| truths.iter().map(of).sum::<f64>();
     let cycles = sum(|truth| truth.cycles);
@@ -365,7 +374,12 @@ fn hold(exporter: &Exporter, truths: &[Truth], noise: bool) {
         let value = |name: &str| metrics.value(&format!("goroutine_godebug_{name}"), &[]);
         let seen = value("gc_cycles_total")? + value("gc_cycles_lost_total")?;
         assert!(seen <= cycles, "{seen} of {cycles} in:\n{}", metrics.text);
-        (seen == cycles).then_some(metrics)
+        let last = if damaged(&metrics) > 0.0 {
+            truths.len() as f64
+        } else {
+            0.0
+        };
+        (seen + last >= cycles).then_some(metrics)
     });
     let value = |name: &str| {
         metrics
@@ -375,14 +389,9 @@ fn hold(exporter: &Exporter, truths: &[Truth], noise: bool) {
     let restarts = truths.len().saturating_sub(1);
     assert_eq!(value("restarts_total"), restarts as f64, "{}", metrics.text);
     let lost = value("gc_cycles_lost_total");
-    if noise {
-        let malformed = metrics.value(
-            "goroutine_godebug_lines_malformed_total",
-            &[("kind", "gctrace")],
-        );
-        assert!(lost == 0.0 || malformed.unwrap() > 0.0, "{}", metrics.text);
-    } else {
-        assert_eq!(lost, 0.0, "{}", metrics.text);
+    let damaged = damaged(&metrics);
+    assert!(lost == 0.0 || damaged > 0.0, "{}", metrics.text);
+    if !noise && damaged == 0.0 {
         assert_eq!(value("gc_cycles_forced_total"), sum(|truth| truth.forced));
     }
     // The program's own clock of pauses begins before that of the line, and lines are cut to two digits.

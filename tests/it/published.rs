@@ -194,6 +194,7 @@ fn recorded_programs_are_published_as_the_contract_says() {
     let found = folder.path().join("found.yml");
     fs::write(&found, format!("- targets: ['{}']\n", server.target())).unwrap();
     let said = folder.path().join("said");
+    fs::write(&said, "").unwrap();
     let exporter = Exporter::start(&config(&format!(
         "targets: [{{ url: '{}', module: all, labels: {{ env: prod }} }}]\n\
          file_sd_configs: [{{ files: ['{}'] }}]\n\
@@ -202,10 +203,11 @@ fn recorded_programs_are_published_as_the_contract_says() {
         found.display(),
         said.display()
     )));
-    // What was not there at the start is read from its beginning.
+    until("the file", || {
+        (exporter.metrics().value("goroutine_godebug_up", &[])? == 1.0).then_some(())
+    });
     let lines = repository("tests/data/go1.27.3-gctrace/stderr.txt");
-    fs::copy(lines, folder.path().join("new")).unwrap();
-    fs::rename(folder.path().join("new"), &said).unwrap();
+    fs::copy(lines, &said).unwrap();
     let contract = Contract::of("probe");
     let mut seen = BTreeSet::new();
     let mut probe = |target: &str, module: &str, profiles: &[&str]| {
