@@ -327,12 +327,12 @@ fn collects(version: &str) -> Option<PathBuf> {
     Some(program)
 }
 
-/// Lines of the collector that could not be read.
+/// Lines that could not be read: where one runs into another, either kind may be what is left to see.
 fn damaged(metrics: &Metrics) -> f64 {
-    let kind = [("kind", "gctrace")];
     metrics
-        .value("goroutine_godebug_lines_malformed_total", &kind)
-        .unwrap_or_default()
+        .all("goroutine_godebug_lines_malformed_total", &[])
+        .map(|sample| sample.value)
+        .sum()
 }
 
 /// What the program says of itself at its end: cycles, those it asked for, and its pauses in seconds.
@@ -404,7 +404,7 @@ fn hold(exporter: &Exporter, truths: &[Truth], noise: bool) {
         paused > 0.0 && paused <= longest * 1.05,
         "{paused} s of {longest} s"
     );
-    assert!(value("sched_samples_total") > 2.0, "{}", metrics.text);
+    assert!(value("sched_samples_total") > 1.0, "{}", metrics.text);
     assert!(value("gc_joined_cycles_total") > 0.0, "{}", metrics.text);
 }
 

@@ -21,6 +21,9 @@ func main() {
 	noise := flag.Bool("noise", false, "write to standard error meanwhile")
 	flag.Parse()
 
+	// The first line of the scheduler comes now, and would run into that of the first cycle.
+	time.Sleep(50 * time.Millisecond)
+	start := time.Now()
 	runtime.GC()
 	stop := make(chan struct{})
 	var group sync.WaitGroup
@@ -42,7 +45,7 @@ func main() {
 			}
 		}(i)
 	}
-	for done := uint32(0); done < uint32(*cycles); time.Sleep(5 * time.Millisecond) {
+	for done := uint32(0); done < uint32(*cycles) || time.Since(start) < time.Second; time.Sleep(5 * time.Millisecond) {
 		var stats debug.GCStats
 		debug.ReadGCStats(&stats)
 		done = uint32(stats.NumGC)
