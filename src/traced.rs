@@ -333,6 +333,9 @@ fn amount_of(damage: &Damage) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::classify::Rules;
+    use crate::decode::inflated;
+    use crate::trace::{Limits, decode};
 
     fn group(name: &str) -> Group {
         Group {
@@ -366,6 +369,27 @@ mod tests {
         assert_eq!(few.rows.len(), 7);
         assert_eq!(total(&few), expected);
         assert_eq!(all.first(1000), all);
+    }
+
+    #[test]
+    fn nothing_is_proven_by_a_trace_without_stacks_of_who_is_parked() {
+        let window = |folder: &str| {
+            let packed = std::fs::read(format!("tests/data/{folder}/trace-1s.out.gz")).unwrap();
+            let mut body = Vec::new();
+            let whole = inflated(&packed, 64 << 20, |piece| body.extend_from_slice(piece));
+            assert!(whole.unwrap());
+            decode(&body, &Limits::default(), &Rules::default()).unwrap()
+        };
+        assert_eq!(still(&window("go1.22.10-trace")), None);
+        let mut window = window("go1.27.3-trace");
+        let parked = still(&window).unwrap();
+        assert_eq!(
+            parked.values().sum::<u64>(),
+            u64::try_from(window.parked.len()).unwrap()
+        );
+        // What was lost may have been a move.
+        window.damage.events += 1;
+        assert_eq!(still(&window), None);
     }
 
     #[test]

@@ -161,7 +161,7 @@ metrics! {
     TRACE_ENDED_GOROUTINES = Gauge "goroutine_trace_ended_goroutines" ["created_by", "app_frame", "entry"]
         "Of the goroutines made in the window those that ended in it.";
     TRACE_WAITING_SECONDS = Gauge "goroutine_trace_waiting_seconds" ["cause"]
-        "What goroutines waited for in the window, all together, in seconds; those parked for all of it are left out.";
+        "What goroutines waited for in the window, all together, in seconds; those parked for all of it are left out. other: also what had begun before, of which the trace has no reason.";
 }
 
 /// What of a metric is against the naming rules of <https://prometheus.io/docs/practices/naming/> , as far as a program can

@@ -140,14 +140,14 @@ impl Exposition {
         }
         let runnable = &traced.runnable;
         for (during, spent) in [
-            ("world_stopped", runnable.world_stopped),
-            ("gc_marking", runnable.marking),
-            ("other", runnable.other),
+            (Blame::WorldStopped, runnable.world_stopped),
+            (Blame::Marking, runnable.marking),
+            (Blame::Other, runnable.other),
         ] {
             self.add(
                 extra,
                 metrics::TRACE_RUNNABLE_SECONDS,
-                &[during],
+                &[&label(during.as_str())],
                 time(spent),
             );
         }

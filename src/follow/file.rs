@@ -8,19 +8,19 @@ use std::time::SystemTime;
 
 use super::stop::Stop;
 use super::stream::Stream;
-use super::{From, LOOK, PIECE, identity};
+use super::{Begin, LOOK, PIECE, identity};
 
 /// Looks that a file which is no longer in its place is read on for while it grows: who writes to it may be about to open
 /// the new one, or may never do so.
 const MAX_LOOKS_BEHIND: u32 = 20;
 
 /// Follows it, until another is in its place, it is gone, or it is told to stop.
-pub(super) fn follow(path: &Path, from: From, stream: &Stream, stop: &Stop) -> io::Result<()> {
+pub(super) fn follow(path: &Path, from: Begin, stream: &Stream, stop: &Stop) -> io::Result<()> {
     let mut file = File::open(path)?;
     let opened = file.metadata()?;
     let mut position = 0;
     // The byte in front of the end tells whether the end is one of a line.
-    if from == From::End && opened.len() > 0 {
+    if from == Begin::End && opened.len() > 0 {
         position = file.seek(SeekFrom::Start(opened.len() - 1))?;
         stream.opened(true);
     } else {

@@ -136,7 +136,7 @@ struct Job {
 
 /// From where on a file is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum From {
+enum Begin {
     Start,
     End,
 }
@@ -144,12 +144,12 @@ enum From {
 impl Job {
     fn run(&self) {
         // What is there at first was written before anybody wanted to know.
-        let mut from = From::End;
+        let mut from = Begin::End;
         let mut told = None;
         while !self.stop.is_asked() {
             let followed = self.follow(from);
             self.stream.closed();
-            from = From::Start;
+            from = Begin::Start;
             let problem = match followed {
                 // Another is there in its place.
                 Ok(()) => continue,
@@ -171,7 +171,7 @@ impl Job {
     }
 
     /// Follows what is there, until something else is in its place or it is told to stop.
-    fn follow(&self, from: From) -> io::Result<()> {
+    fn follow(&self, from: Begin) -> io::Result<()> {
         let found = fs::metadata(&self.path)?.file_type();
         if found.is_fifo() {
             let runtime = self.runtime.as_ref();

@@ -117,7 +117,7 @@ fn main() {
     assert_eq!(rows.len(), 2 * VERSIONS.len());
 }
 
-/// Both read a trace in turn, and find as many events.
+/// Both read a trace in turn. That both count the same in it, the tests show (`tests/it/traces.rs`).
 fn row(name: &str, body: &[u8], oracle: &Path, plan: Plan) -> Row {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("trace");
@@ -166,7 +166,7 @@ fn row(name: &str, body: &[u8], oracle: &Path, plan: Plan) -> Row {
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut text = "| trace | size | events | ours | speed | events | Go's reader | speed | of ours | goal |\n\
+    let mut text = "| trace | size | events | ours | speed | events a second | Go's reader | speed | of ours | goal |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|--:|---|\n"
         .to_owned();
     for row in rows {

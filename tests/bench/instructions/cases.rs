@@ -1,5 +1,6 @@
 //! The cases: what goes in, and what is done with it.
 
+use std::fs;
 use std::hint::black_box;
 
 use goroutine_exporter::classify::{FrameClass, Rules};
@@ -10,9 +11,11 @@ use goroutine_exporter::profile::{
     Encoding, Facts, FrameId, FrameText, Leaf, Sink as _, Stack, Summary,
 };
 use goroutine_exporter::tally::{Collector, Memory, Selection, SeriesLimits, Tally, select};
+use goroutine_exporter::trace;
 
 use crate::dumps::{self, FEW, ORDINARY, Shape};
 use crate::measured;
+use crate::programs::repository;
 
 const LIMITS: Limits = Limits {
     inflated_bytes: 256 << 20,
@@ -102,6 +105,11 @@ pub(crate) const CASES: &[Case] = &[
         input: || dumps::gzip(&dumps::protobuf(PROBE)),
         work: probe,
     },
+    Case {
+        name: "trace",
+        input: recorded_trace,
+        work: trace,
+    },
 ];
 
 const DEEP: Shape = Shape {
@@ -109,6 +117,8 @@ const DEEP: Shape = Shape {
     stacks: 400,
     ..dumps::DEEP
 };
+/// How often the trace is read: it is short.
+const TRACES: u64 = 10;
 const LOGS: Shape = Shape {
     goroutines: 500,
     ..DEEP
@@ -213,6 +223,31 @@ fn logs(body: &[u8]) {
         tally = Some(outcome.sink.finish(outcome.summary));
     });
     right(tally.as_ref(), LOGS);
+}
+
+/// A trace of a busy program, as Go writes it.
+fn recorded_trace() -> Vec<u8> {
+    let file = repository("tests/data/go1.27.3-traced/trace-25ms.out.gz");
+    let mut body = Vec::new();
+    let packed = fs::read(file).unwrap();
+    let whole = decode::inflated(&packed, LIMITS.inflated_bytes, |piece| {
+        body.extend_from_slice(piece);
+    });
+    assert!(whole.unwrap());
+    body
+}
+
+fn trace(body: &[u8]) {
+    let rules = Rules::default();
+    let mut events = 0;
+    measured(&mut || {
+        for _ in 0..TRACES {
+            let window = trace::decode(black_box(body), &trace::Limits::default(), &rules).unwrap();
+            assert!(window.damage.is_none(), "{:?}", window.damage);
+            events += window.events;
+        }
+    });
+    assert!(events > 1_000 * TRACES, "{events}");
 }
 
 /// Counting alone: what a decoder would push, of as many stacks, all distinct.

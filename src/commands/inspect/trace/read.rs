@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow};
 use url::form_urlencoded;
 
 use super::Traced;
+use crate::budget::MAX_TRACE_BYTES;
 use crate::commands::inspect::source::{Source, open, policy};
 use crate::commands::look::Progress;
 use crate::config::Module;
@@ -22,7 +23,7 @@ const GO_SECONDS: f64 = 1.0;
 /// The longest that a URL may ask for: more would not fit anyway.
 const MOST_SECONDS: f64 = 3600.0;
 /// The most that is held whole: what a target sends, and a compressed file.
-const BODY_BYTES: u64 = 64 << 20;
+const BODY_BYTES: u64 = MAX_TRACE_BYTES;
 /// The most that is read of a compressed file. It streams through the decoder, whose own limits bound memory.
 const INFLATED_BYTES: u64 = 1 << 30;
 /// Bytes read at a time.
