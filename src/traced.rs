@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::classify::WaitReason;
-use crate::tally::GroupId;
+use crate::tally::{GroupId, OTHER_PLACES};
 use crate::trace::{
     Births, Blame, Blocked, Cause, Collector, Damage, Format, Latency, Owner, Runnable, Sum, Window,
 };
@@ -112,6 +112,9 @@ pub trait Amount: Copy {
 pub trait Named {
     /// Bytes of its names.
     fn name_bytes(&self) -> usize;
+
+    /// Whether its names are those that the rest goes by: a row of such names would be a series twice.
+    fn is_rest(&self) -> bool;
 }
 
 impl Amount for Sum {
@@ -133,11 +136,23 @@ impl Named for Group {
     fn name_bytes(&self) -> usize {
         self.blocking_frame.len() + self.app_frame.len()
     }
+
+    fn is_rest(&self) -> bool {
+        [&self.blocking_frame, &self.app_frame]
+            .iter()
+            .all(|name| &***name == OTHER_PLACES)
+    }
 }
 
 impl Named for Site {
     fn name_bytes(&self) -> usize {
         self.created_by.len() + self.app_frame.len() + self.entry.len()
+    }
+
+    fn is_rest(&self) -> bool {
+        [&self.created_by, &self.app_frame, &self.entry]
+            .iter()
+            .all(|name| &***name == OTHER_PLACES)
     }
 }
 
@@ -167,7 +182,7 @@ impl<K: Named, N: Amount> Top<K, N> {
         let mut room = Some(MAX_NAME_BYTES);
         for (key, amount) in rows {
             room = room.and_then(|room| room.checked_sub(key.name_bytes()));
-            if room.is_some() && top.rows.len() < MAX_ROWS {
+            if room.is_some() && top.rows.len() < MAX_ROWS && !key.is_rest() {
                 top.rows.push((key, amount));
             } else {
                 top.rest = top.rest.plus(amount);
@@ -247,14 +262,19 @@ impl Traced {
     }
 
     fn with_few_stops(mut self) -> Self {
-        if self.stops.len() > MAX_STOPS {
-            let others = self.stops.split_off(MAX_STOPS - 1);
+        let (mut others, named): (Vec<_>, Vec<_>) = std::mem::take(&mut self.stops)
+            .into_iter()
+            .partition(|(kind, ..)| &**kind == OTHER_PLACES);
+        self.stops = named;
+        if self.stops.len() > MAX_STOPS || !others.is_empty() {
+            let room = self.stops.len().min(MAX_STOPS - 1);
+            others.extend(self.stops.split_off(room));
             let rest = others
                 .iter()
                 .fold((Sum::default(), 0), |(sum, longest), (_, more, most)| {
                     (sum.and(*more), longest.max(*most))
                 });
-            self.stops.push(("other".into(), rest.0, rest.1));
+            self.stops.push((OTHER_PLACES.into(), rest.0, rest.1));
         }
         self
     }
@@ -390,6 +410,15 @@ mod tests {
         // What was lost may have been a move.
         window.damage.events += 1;
         assert_eq!(still(&window), None);
+    }
+
+    #[test]
+    fn what_is_called_as_the_rest_is_counted_there() {
+        let mut rows = vec![(group("main.f"), sum(1)), (group("other"), sum(2))];
+        rows[1].0.app_frame = "other".into();
+        let top = Top::of(rows, sum(3));
+        assert_eq!(top.rows.len(), 1);
+        assert_eq!(top.rest, sum(5));
     }
 
     #[test]

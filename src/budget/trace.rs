@@ -140,17 +140,18 @@ impl Ledger {
     }
 
     /// Notes what a trace weighed, as far as it was read.
-    pub fn weigh(&mut self, spec: &TraceSpec, weight: Weight) {
+    pub fn weigh(&mut self, weight: Weight) {
         self.traces.weight = Some(weight);
-        // Twice what it was sized for is a program that just got busier.
-        if weight.bytes <= spec.max_bytes.saturating_mul(2) {
-            self.trace.strikes = 0;
-        }
     }
 
-    /// Notes that a trace came whole in a form that can be read.
-    pub fn has_traces(&mut self) {
+    /// Notes that a trace came whole in a form that can be read, and was counted in time.
+    pub fn has_traces(&mut self, spec: &TraceSpec) {
         self.traces.missing = None;
+        // Twice what it was sized for is a program that just got busier.
+        let bytes = self.traces.weight.map_or(0, |weight| weight.bytes);
+        if bytes <= spec.max_bytes.saturating_mul(2) {
+            self.trace.strikes = 0;
+        }
     }
 
     /// Notes that somebody else was tracing the target, which is no fault of its.
@@ -283,7 +284,8 @@ mod tests {
         let weigh = |ledger: &mut Ledger, at, window, bytes| {
             ledger.claim(Expensive::Trace, at);
             let window = millis(window);
-            ledger.weigh(&SPEC, Weight { window, bytes });
+            ledger.weigh(Weight { window, bytes });
+            ledger.has_traces(&SPEC);
             ledger.release();
         };
         weigh(&mut ledger, begun, 50, 2 << 20);

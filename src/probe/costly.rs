@@ -61,7 +61,7 @@ impl Running<'_> {
         state: &Arc<Mutex<TargetState>>,
     ) -> Learnt {
         let mut learnt = Learnt::default();
-        let (due, what, _permit) = {
+        let (due, what, permit) = {
             let mut state = lock(state);
             let due = self.due(tally, deadline, &state);
             learnt.skipped = due.skipped;
@@ -91,7 +91,7 @@ impl Running<'_> {
             Expensive::Leak => self.leaks(deadline, &mut reading).await,
             Expensive::Trace => {
                 let window = due.window;
-                self.trace(window, tally, deadline, state, &mut learnt)
+                self.trace(window, tally, deadline, state, &mut learnt, permit)
                     .await;
                 return learnt;
             }

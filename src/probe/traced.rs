@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::costly::Learnt;
 use super::count::{Counted, count, count_here, lock};
 use super::read::{Ask, Running, supported_beside};
-use super::{Phases, ProbeError};
+use super::{Costly, Phases, ProbeError, Waited};
 use crate::budget::Weight;
 use crate::config::{Module, Profile};
 use crate::failure::{FailureReason, TraceFailure};
@@ -72,13 +72,14 @@ impl Running<'_> {
         deadline: tokio::time::Instant,
         state: &Arc<Mutex<TargetState>>,
         learnt: &mut Learnt,
+        permit: Costly,
     ) {
         let mut reading = Reading {
             fresh: true,
             ..Reading::default()
         };
         let read = self
-            .whole_trace(window, deadline, state, &mut reading, learnt)
+            .whole_trace(window, deadline, state, &mut reading, learnt, permit)
             .await;
         let asked = self.job.begun;
         let read_at = reading.read_at.unwrap_or(self.job.started);
@@ -95,7 +96,7 @@ impl Running<'_> {
                     _ => None,
                 };
                 let mut state = lock(state);
-                state.ledger.has_traces();
+                state.ledger.has_traces(&self.job.module.trace);
                 let lore = state.lore(&self.job.module.classify);
                 lore.traced = Some(Kept {
                     what: counts.traced,
@@ -139,6 +140,7 @@ impl Running<'_> {
         state: &Mutex<TargetState>,
         reading: &mut Reading,
         learnt: &mut Learnt,
+        permit: Costly,
     ) -> Result<(Counts, Option<Tally>), Fault> {
         let sent = Instant::now();
         let (pieces, end) = self.trace_body(window, deadline, reading).await;
@@ -152,13 +154,18 @@ impl Running<'_> {
             bytes: reading.body_bytes.unwrap_or_default(),
         };
         if weight.bytes > 0 {
-            lock(state).ledger.weigh(&self.job.module.trace, weight);
+            lock(state).ledger.weigh(weight);
         }
         end?;
         // As near to the end of the window as can be: counting can wait.
         let after = self.goroutines_again(deadline, learnt).await;
         let module = Arc::clone(self.job.module);
-        let counts = self.compute(deadline, move || counted(pieces, &module));
+        let counts = self.compute(deadline, move || {
+            let counts = counted(pieces, &module, deadline);
+            // What it holds is held until here, whoever still waits.
+            drop(permit);
+            counts
+        });
         let counts = counts.await.map_err(Fault::from)??;
         let after = match after {
             Some(bytes) => self.counted_again(bytes, deadline).await,
@@ -235,8 +242,13 @@ impl Running<'_> {
     }
 }
 
-/// Counts a trace, and gives back its pieces one by one. Blocking.
-fn counted(pieces: Pieces, module: &Module) -> Result<Counts, Fault> {
+/// Counts a trace, and gives back its pieces one by one. Blocking, and no longer than until the deadline, but for the
+/// generation at hand.
+fn counted(
+    pieces: Pieces,
+    module: &Module,
+    deadline: tokio::time::Instant,
+) -> Result<Counts, Fault> {
     let defaults = Limits::default();
     let most = usize::try_from(module.trace.max_goroutines).unwrap_or(usize::MAX);
     let limits = Limits {
@@ -249,6 +261,10 @@ fn counted(pieces: Pieces, module: &Module) -> Result<Counts, Fault> {
     };
     let mut decoder = Decoder::new(&limits, &module.rules);
     for piece in pieces.0 {
+        if tokio::time::Instant::now() >= deadline {
+            let waited = Waited::Counts;
+            return Err(ProbeError::Late { waited }.into());
+        }
         decoder.push(&piece)?;
     }
     let window = decoder.finish()?;

@@ -61,13 +61,15 @@ impl Frames {
     }
 
     pub(super) fn intern(&mut self, frame: FrameText<'_>, rules: &Rules) -> FrameId {
-        let Some(function) = self.function(frame, rules) else {
-            return Self::OVERFLOW;
-        };
-        let frame = Frame {
-            function,
-            line: frame.line,
-        };
+        let function = self.function(frame.function, frame.file, rules);
+        function.map_or(Self::OVERFLOW, |function| {
+            self.at_line(function, frame.line)
+        })
+    }
+
+    /// The number of the frame at a line of a function that [`function`](Self::function) has numbered.
+    pub(super) fn at_line(&mut self, function: u32, line: u32) -> FrameId {
+        let frame = Frame { function, line };
         let hash = self.hasher.hash_one(Some(&frame));
         let frames = &self.frames;
         if let Some(&known) = self
@@ -86,25 +88,25 @@ impl Frames {
         FrameId(next)
     }
 
-    fn function(&mut self, frame: FrameText<'_>, rules: &Rules) -> Option<u32> {
-        let hash = hash_text(&self.hasher, frame.function, frame.file);
+    /// The number of a function of a file; nothing where there is no room for its text.
+    pub(super) fn function(&mut self, symbol: &[u8], file: &[u8], rules: &Rules) -> Option<u32> {
+        let hash = hash_text(&self.hasher, symbol, file);
         let (text, functions) = (&self.text, &self.functions);
-        let same =
-            |&known: &u32| text_of(text, at(functions, known)) == (frame.function, frame.file);
+        let same = |&known: &u32| text_of(text, at(functions, known)) == (symbol, file);
         if let Some(&known) = self.function_index.find(hash, same) {
             return Some(known);
         }
         let next = next(&self.functions)?;
-        let middle = self.text.len() + frame.function.len();
-        let end = middle + frame.file.len();
+        let middle = self.text.len() + symbol.len();
+        let end = middle + file.len();
         if end > MAX_TEXT_BYTES {
             return None;
         }
         let bound = |at: usize| u32::try_from(at).ok();
         let (start, middle, end) = (bound(self.text.len())?, bound(middle)?, bound(end)?);
-        self.text.extend_from_slice(frame.function);
-        self.text.extend_from_slice(frame.file);
-        let class = rules.frame(frame.function, frame.file);
+        self.text.extend_from_slice(symbol);
+        self.text.extend_from_slice(file);
+        let class = rules.frame(symbol, file);
         self.functions.push(Function {
             start,
             middle,

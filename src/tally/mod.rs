@@ -31,7 +31,7 @@ pub use contention::{
 pub use focus::Focused;
 pub use group_stacks::{Call, CountedStack, GroupStacks, StackCollector};
 pub use learnt::{Leaks, Origins, Waits};
-pub use namer::{Name, NamedStack, Namer};
+pub use namer::{Function, Name, NamedStack, Namer};
 pub use parked::{Parked, ParkedGroups};
 pub use series::{Memory, Selection, SeriesLimits, select, steady};
 pub use stacks::Stacks;

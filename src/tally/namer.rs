@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::interner::NameId;
+use super::interner::{Frames, NameId};
 use super::judge::Judge;
 use crate::classify::{Rules, Wait};
-use crate::profile::{FrameId, FrameText, Stack};
+use crate::profile::{FrameId, Stack};
 
 /// Judges stacks as [`Collector`](super::Collector) does, and holds the names. Memory: the text of the distinct frames.
 #[derive(Debug)]
@@ -16,6 +16,10 @@ pub struct Namer {
 /// A name that a [`Namer`] holds; the same name has one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(NameId);
+
+/// A function of a file that a [`Namer`] holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Function(u32);
 
 impl Name {
     /// The empty one.
@@ -46,9 +50,19 @@ impl Namer {
         }
     }
 
-    /// The number of a frame.
-    pub fn frame(&mut self, frame: FrameText<'_>) -> FrameId {
-        self.judge.frame(frame)
+    /// A function of a file; nothing where there is no room for its text. Cost: one look at the text.
+    pub fn function(&mut self, symbol: &[u8], file: &[u8]) -> Option<Function> {
+        let judge = &mut self.judge;
+        let function = judge.frames.function(symbol, file, &judge.rules);
+        function.map(Function)
+    }
+
+    /// The number of the frame at a line of a function.
+    pub fn frame(&mut self, function: Option<Function>, line: u32) -> FrameId {
+        let frames = &mut self.judge.frames;
+        function.map_or(Frames::OVERFLOW, |function| {
+            frames.at_line(function.0, line)
+        })
     }
 
     /// The names of a stack made of frames it has numbered; nothing where a frame was not kept, since there were too

@@ -29,6 +29,8 @@ pub(super) struct Goroutine {
     pub(super) worker: bool,
     /// Whether records of it wait.
     pub(super) waiting: bool,
+    /// Whether it ended. Its place is given to another when no record of it waits.
+    pub(super) gone: bool,
     /// Where it waits, or is in a system call.
     pub(super) group: u32,
     /// Where it was made: [`OLDER`] before the window.
@@ -112,6 +114,7 @@ impl Goroutine {
             left: false,
             worker: false,
             waiting: false,
+            gone: false,
             group: UNLISTED,
             site: OLDER,
             assist: None,

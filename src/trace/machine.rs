@@ -143,7 +143,7 @@ impl Machine {
     /// Takes a record of a goroutine, now or when it is its turn.
     #[inline]
     pub(super) fn record(&mut self, at: u32, record: Record) {
-        let Some(goroutine) = self.get(at) else {
+        let Some(goroutine) = self.get(at).filter(|goroutine| !goroutine.gone) else {
             self.damage.dropped += 1;
             return;
         };
@@ -181,15 +181,13 @@ impl Machine {
                 .range((at, 0, 0)..=(at, u64::MAX, u64::MAX))
                 .next();
             let Some((&key, &record)) = first else {
-                if let Some(goroutine) = self.get_mut(at) {
-                    goroutine.waiting = false;
-                }
+                self.waits_no_more(at);
                 return;
             };
             let generation = self.generation;
             if !self
                 .get(at)
-                .is_some_and(|goroutine| goroutine.admits(generation, &record))
+                .is_some_and(|goroutine| !goroutine.gone && goroutine.admits(generation, &record))
             {
                 return;
             }
@@ -198,14 +196,25 @@ impl Machine {
         }
     }
 
+    /// No record of it waits. One that has ended leaves its place behind.
+    fn waits_no_more(&mut self, at: u32) {
+        let Some(goroutine) = self.get_mut(at) else {
+            return;
+        };
+        if std::mem::take(&mut goroutine.waiting) && goroutine.gone {
+            self.free.push(at);
+        }
+    }
+
     /// A generation ends: takes what still waits, by goroutine and sequence number.
     pub(super) fn end(&mut self) {
         while let Some(((at, ..), record)) = self.waiting.pop_first() {
             let generation = self.generation;
-            let Some(goroutine) = self.get_mut(at) else {
+            self.waits_no_more(at);
+            let Some(goroutine) = self.get(at).filter(|goroutine| !goroutine.gone) else {
+                self.damage.dropped += 1;
                 continue;
             };
-            goroutine.waiting = false;
             if !goroutine.admits(generation, &record) {
                 let expected = if goroutine.generation == generation {
                     goroutine.sequence.saturating_add(1)
@@ -384,6 +393,7 @@ impl Machine {
         if let Some(slot) = self.get_mut(at) {
             slot.state = State::Unknown;
             slot.generation = 0;
+            slot.gone = true;
         }
         if !goroutine.waiting {
             self.free.push(at);

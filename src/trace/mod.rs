@@ -28,7 +28,7 @@
 //!
 //! # Bounds
 //!
-//! Memory: [`Limits::generation_bytes`] for the generation, twice that while it grows, and beside it at most 60 MB for what is known of
+//! Memory: [`Limits::generation_bytes`] for the generation, twice that while it grows, and beside it at most 74 MB for what is known of
 //! its strings and stacks, 20 MB of batches, 110 bytes a goroutine up to [`Limits::goroutines`], 6 MB of events out of order, some
 //! hundred bytes for each of [`Limits::groups`] groups and as many sites, and the text of the distinct frames, up to 24
 //! MiB, with their names. What real programs need is far less: the bytes of one generation, and 1 to 10 MB. What does not fit is
@@ -135,7 +135,9 @@ pub struct Decoder {
     format: Option<Format>,
     /// Bytes of the generation so far, then those that are not understood yet.
     raw: Vec<u8>,
-    /// How many of them are batches that were seen.
+    /// How many of them are of generations that were read.
+    done: usize,
+    /// How many behind them are batches that were seen.
     seen: usize,
     batches: Vec<(usize, Batch)>,
     generation: Option<u64>,
@@ -164,6 +166,7 @@ impl Decoder {
             },
             format: None,
             raw: Vec::new(),
+            done: 0,
             seen: 0,
             batches: Vec::new(),
             generation: None,
@@ -241,7 +244,7 @@ impl Decoder {
             format
         };
         loop {
-            let rest = self.raw.get(self.seen..).unwrap_or_default();
+            let rest = self.raw.get(self.done + self.seen..).unwrap_or_default();
             match wire::piece(rest, format) {
                 Piece::Cut => break,
                 Piece::Broken => {
@@ -262,6 +265,9 @@ impl Decoder {
                 }
             }
         }
+        // Once for all generations of a piece, of which each may be a byte.
+        self.raw.drain(..self.done.min(self.raw.len()));
+        self.done = 0;
         if self.raw.len() > self.limits.generation_bytes {
             self.end_early(Refusal::TooLarge {
                 limit: self.limits.generation_bytes,
@@ -294,8 +300,7 @@ impl Decoder {
 
     /// Forgets the bytes of a generation that was read, and so many behind it.
     fn drop_seen(&mut self, more: usize) {
-        let count = (self.seen + more).min(self.raw.len());
-        self.raw.drain(..count);
+        self.done += self.seen + more;
         self.seen = 0;
         self.batches.clear();
         self.generation = None;
@@ -306,19 +311,21 @@ impl Decoder {
     fn end_early(&mut self, why: Refusal) {
         self.machine.damage.generations += 1;
         self.raw = Vec::new();
+        self.done = 0;
         self.ended = Some(why);
     }
 
     /// Reads a generation whose batches are all there.
     fn generation(&mut self, format: Format) {
-        let mut tables = Tables::new(&self.raw);
+        let raw = self.raw.get(self.done..).unwrap_or_default();
+        let mut tables = Tables::new(raw);
         let mut clock = None;
         for &(start, batch) in &self.batches {
             match batch.kind {
                 Kind::Stacks => tables.note(start, batch.size, true),
                 Kind::Strings => tables.note(start, batch.size, false),
                 Kind::Sync => {
-                    let content = self.raw.get(start..start + batch.size);
+                    let content = raw.get(start..start + batch.size);
                     clock = clock.or(frequency(content.unwrap_or_default()));
                 }
                 Kind::Events | Kind::Other => {}
@@ -339,7 +346,7 @@ impl Decoder {
         self.machine.begin(began);
         let generation = Generation {
             format,
-            raw: &self.raw,
+            raw,
             batches: &self.batches,
             clock,
         };

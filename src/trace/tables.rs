@@ -8,8 +8,8 @@ use foldhash::fast::RandomState;
 use super::window::{Births, Blame, Owner, Spans};
 use super::wire::Bytes;
 use crate::classify::{NO_STACK, Rules, Wait, WaitReason, traced};
-use crate::profile::{FrameId, FrameText, Leaf, Stack};
-use crate::tally::{GroupId, Name, NamedStack, Namer};
+use crate::profile::{FrameId, Leaf, Stack};
+use crate::tally::{Function, GroupId, Name, NamedStack, Namer};
 
 pub(super) type Map<K, V> = std::collections::HashMap<K, V, RandomState>;
 
@@ -160,6 +160,7 @@ pub(super) struct Tables<'g> {
     raw: &'g [u8],
     strings: Map<u64, Text>,
     stacks: Map<u64, Text>,
+    functions: Map<(u64, u64), Option<Function>>,
     judged: Map<(u64, u8), Option<NamedStack>>,
     waits: Map<(u64, u64), u32>,
     syscalls: Map<u64, u32>,
@@ -182,6 +183,7 @@ impl<'g> Tables<'g> {
             raw,
             strings: Map::default(),
             stacks: Map::default(),
+            functions: Map::default(),
             judged: Map::default(),
             waits: Map::default(),
             syscalls: Map::default(),
@@ -379,6 +381,18 @@ impl<'g> Tables<'g> {
         found
     }
 
+    /// The function of these two strings, whose text is looked at once: both may be long where a frame is short.
+    fn function(&mut self, namer: &mut Namer, symbol: u64, file: u64) -> Option<Function> {
+        if let Some(&known) = self.functions.get(&(symbol, file)) {
+            return known;
+        }
+        let function = namer.function(self.string(symbol), self.string(file));
+        if self.functions.len() < MAX_TABLE {
+            self.functions.insert((symbol, file), function);
+        }
+        function
+    }
+
     fn judge(&mut self, namer: &mut Namer, id: u64, leaf: Leaf) -> Option<NamedStack> {
         let text = *self.stacks.get(&id)?;
         let mut at = Bytes(self.raw.get(usize::try_from(text.start).ok()?..)?);
@@ -386,11 +400,8 @@ impl<'g> Tables<'g> {
         for _ in 0..text.count {
             at.number()?;
             let (function, file, line) = (at.number()?, at.number()?, at.number()?);
-            frames.push(namer.frame(FrameText {
-                function: self.string(function),
-                file: self.string(file),
-                line: u32::try_from(line).unwrap_or(0),
-            }));
+            let function = self.function(namer, function, file);
+            frames.push(namer.frame(function, u32::try_from(line).unwrap_or(0)));
         }
         namer.stack(Stack {
             frames: &frames,

@@ -1,10 +1,12 @@
 mod program;
 mod sorted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use program::{FREQUENCY, Program, Random, batch, header, number, sync, tables};
 
+use super::goroutine::{Record, Step};
+use super::machine::NOBODY;
 use super::window::{Damage, Spans, Sum, Window};
 use super::wire::event;
 use super::*;
@@ -458,4 +460,42 @@ fn a_clock_of_any_frequency_gives_nanoseconds() {
     check(2_399_000_000, 2_399, 1_000);
     check(1, u64::MAX, u64::MAX);
     assert!(Clock::new(0).is_none());
+}
+
+/// Were what is left moved for each of them, this would take minutes.
+#[test]
+fn generations_of_a_byte_each_cost_a_byte_each() {
+    let mut body = b"go 1.26 trace\0\0\0".to_vec();
+    body.resize(2 << 20, 0x34);
+    assert_eq!(read(&body), Err(Refusal::Truncated { bytes: 2 << 20 }));
+}
+
+/// Goroutines that end while records of them wait leave one place behind each, and no more.
+#[test]
+fn a_place_is_given_back_once() {
+    let limits = Limits {
+        goroutines: 3,
+        ..Limits::default()
+    };
+    let mut machine = Machine::new(Groups::new(&Rules::default(), limits.groups), &limits);
+    for generation in 1..=4 {
+        machine.begin(generation);
+        let at = machine.goroutine(generation);
+        for sequence in [1, 1, 2, 2] {
+            for step in [Step::Start, Step::Destroy, Step::Destroy] {
+                let record = Record {
+                    sequence,
+                    at: generation,
+                    step,
+                };
+                machine.record(at, record);
+            }
+        }
+        machine.end();
+        assert_eq!(machine.len(), 0, "{generation}");
+    }
+    let places: BTreeSet<u32> = (100..110).map(|id| machine.goroutine(id)).collect();
+    let expected: BTreeSet<u32> = [0, 1, 2, NOBODY].into();
+    assert_eq!(places, expected);
+    assert_eq!(machine.len(), 3);
 }

@@ -8,6 +8,8 @@ use crate::classify::names;
 
 /// The most kinds of stops kept apart; Go has about thirty.
 const MAX_KINDS: usize = 64;
+/// The most bytes of the word for one; the longest of Go's has 28.
+const MAX_KIND_BYTES: usize = 64;
 /// The most events of the collector that wait for earlier ones.
 const MAX_PHASES: usize = 64;
 
@@ -86,7 +88,7 @@ impl World {
             machine.damage.dropped += 1;
             return;
         }
-        let shown = names::shown(kind);
+        let shown = names::shown(kind.get(..MAX_KIND_BYTES).unwrap_or(kind));
         let known = self.stops.iter().position(|kind| *kind.words == *shown);
         let room = self.stops.len() < MAX_KINDS;
         let place = known.or_else(|| room.then_some(self.stops.len()));

@@ -34,6 +34,11 @@ fn crossed(before: Option<Look>, window: &Window, source: &str, looker: &Looker)
     let mut before = before?;
     let still = still(window)?;
     let after = looker.look(source, &Progress::silent()).ok()?;
+    // Of a part, or of leaked ones alone, shares would be of something else.
+    let compares = |look: &Look| look.tally.is_whole() && !look.tally.summary.leaked_only;
+    if !compares(&before) || !compares(&after) {
+        return None;
+    }
     let parked = ParkedGroups::of(&before.tally, &still, &after.tally);
     before.tally.adopt_parked(&parked);
     Some(before)
