@@ -33,6 +33,9 @@ pub(super) struct Generation<'g> {
     pub(super) clock: Clock,
 }
 
+/// The most threads that sweep when a generation ends; each has a processor.
+const MAX_SWEEPING: usize = 256;
+
 /// A thread's events.
 #[derive(Debug)]
 struct Cursor<'g> {
@@ -106,6 +109,14 @@ pub(super) fn walk(
             cursor.batches.push((start, batch));
         }
     }
+    world.sweeping.retain(|&(thread, since)| {
+        let at = threads.get(&thread);
+        let Some(cursor) = at.and_then(|&at| cursors.get_mut(at)) else {
+            return true;
+        };
+        cursor.sweep = Some(since);
+        false
+    });
     let mut walk = Walk {
         tables,
         began: machine.began(),
@@ -140,12 +151,15 @@ pub(super) fn walk(
             }
         }
     }
-    for cursor in &cursors {
-        if let Some(since) = cursor.sweep {
-            // Its end is in the next generation, which counts from its own beginning.
-            let time = walk.world.last.saturating_sub(since);
-            let sweep = &mut walk.machine.collector.sweep.nanoseconds;
-            *sweep = sweep.saturating_add(time);
+    // They end in a generation to come.
+    let open = cursors
+        .iter()
+        .filter_map(|cursor| Some((cursor.thread, cursor.sweep?)));
+    for sweep in open {
+        if world.sweeping.len() < MAX_SWEEPING {
+            world.sweeping.push(sweep);
+        } else {
+            machine.damage.dropped += 1;
         }
     }
     machine.damage.events += damage;

@@ -24,6 +24,8 @@ pub(super) struct World {
     /// Open ones: thread, since when, kind.
     stopping: Vec<(u64, u64, Option<usize>)>,
     phases: Phases,
+    /// Threads that swept when the last generation ended, and since when.
+    pub(super) sweeping: Vec<(u64, u64)>,
     pub(super) processors: Option<u64>,
     pub(super) events: u64,
     /// The last moment.
