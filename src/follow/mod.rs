@@ -2,11 +2,12 @@
 //!
 //! Each source has a thread of its own, so that a disk that does not answer holds up nobody else. A file is read from its
 //! end on when it is there at first, and from its start when it comes later, is put in the place of another (renamed and
-//! made anew), or is cut (`copytruncate`). One that is missing is waited for. Of a file that is cut and has grown past
+//! made anew), or is cut (`copytruncate`). One that is missing is waited for. One that cannot be read for a while goes on
+//! where it was, and another that is there by then from its end: what is counted is counted once. Of a file that is cut and has grown past
 //! where it was read between two looks, what it held first is not seen: the numbers of cycles tell that some are lost.
 //!
-//! A named pipe is held open for writing too, where the system allows it, so that it has no end when its writer starts
-//! anew. Who writes to a pipe that nobody reads waits, or is ended: a file is the safer choice.
+//! A named pipe is held open for writing too, where the system and its permissions allow it, so that it has no end when
+//! its writer starts anew. Who writes to a pipe that nobody reads waits, or is ended: a file is the safer choice.
 
 mod file;
 mod pipe;
@@ -18,7 +19,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -51,6 +52,16 @@ struct Following {
     source: GodebugSource,
     stream: Arc<Stream>,
     stop: Arc<Stop>,
+    /// `None` when it could not be started.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Following {
+    /// Whether anybody still follows.
+    fn lives(&self) -> bool {
+        let thread = self.thread.as_ref();
+        thread.is_some_and(|thread| !thread.is_finished())
+    }
 }
 
 impl Drop for Following {
@@ -60,14 +71,15 @@ impl Drop for Following {
 }
 
 impl Followers {
-    /// Follows these from now on and no others. One that stays goes on where it is, with other labels, too. Named pipes
-    /// need a runtime around the call.
+    /// Follows these from now on and no others. One that stays goes on where it is, with other labels, too, unless its
+    /// thread is not there: then it begins anew. Named pipes need a runtime around the call.
     pub fn adopt(&self, sources: &[GodebugSource]) {
         let mut following = self.lock();
         let mut old = std::mem::take(&mut *following);
         for source in sources {
             let same = |known: &Following| {
                 (&known.source.name, &known.source.path) == (&source.name, &source.path)
+                    && known.lives()
             };
             let kept = old.iter().position(same).map(|at| old.swap_remove(at));
             let mut next = kept.unwrap_or_else(|| self.start(source.clone()));
@@ -103,9 +115,9 @@ impl Followers {
                 job.run();
                 drop(alive);
             };
-            thread.spawn(run).map(drop)
+            thread.spawn(run)
         };
-        if let Err(problem) = started {
+        if let Err(problem) = &started {
             stream.failed();
             warn!(source = source.name, %problem, "lines of GODEBUG are not followed");
         }
@@ -113,6 +125,7 @@ impl Followers {
             source,
             stream,
             stop,
+            thread: started.ok(),
         }
     }
 
@@ -139,6 +152,16 @@ struct Job {
 enum Begin {
     Start,
     End,
+    /// Where it was when it could no longer be read.
+    At(Place),
+}
+
+/// How far a file was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    identity: (u64, u64),
+    /// In bytes from its start.
+    position: u64,
 }
 
 impl Job {
@@ -147,15 +170,25 @@ impl Job {
         let mut from = Begin::End;
         let mut told = None;
         while !self.stop.is_asked() {
-            let followed = self.follow(from);
-            self.stream.closed();
-            from = Begin::Start;
-            let problem = match followed {
+            let problem = match self.follow(&mut from) {
                 // Another is there in its place.
-                Ok(()) => continue,
-                Err(problem) if problem.kind() == io::ErrorKind::NotFound => None,
-                Err(problem) => Some(problem.to_string()),
+                Ok(()) => {
+                    self.stream.closed();
+                    from = Begin::Start;
+                    continue;
+                }
+                Err(problem) => problem,
             };
+            // What comes where nothing is was written since. Of what is there and cannot be read nobody knows that.
+            if is_absence(problem.kind()) {
+                from = Begin::Start;
+            }
+            if matches!(from, Begin::At(_)) {
+                self.stream.interrupted();
+            } else {
+                self.stream.closed();
+            }
+            let problem = (problem.kind() != io::ErrorKind::NotFound).then(|| problem.to_string());
             if let Some(problem) = &problem {
                 self.stream.failed();
                 if told.as_ref() != Some(problem) {
@@ -171,18 +204,28 @@ impl Job {
     }
 
     /// Follows what is there, until something else is in its place or it is told to stop.
-    fn follow(&self, from: Begin) -> io::Result<()> {
+    fn follow(&self, from: &mut Begin) -> io::Result<()> {
         let found = fs::metadata(&self.path)?.file_type();
-        if found.is_fifo() {
-            let runtime = self.runtime.as_ref();
-            let runtime = runtime.ok_or_else(|| io::Error::other("no runtime for a pipe"))?;
-            pipe::follow(&self.path, &self.stream, &self.stop, runtime)
-        } else if found.is_file() {
-            file::follow(&self.path, from, &self.stream, &self.stop)
-        } else {
-            Err(io::Error::other("neither a file nor a named pipe"))
+        if found.is_file() {
+            return file::follow(&self.path, from, &self.stream, &self.stop);
         }
+        // A file that is there later is a new one.
+        if matches!(from, Begin::At(_)) {
+            self.stream.switched();
+        }
+        *from = Begin::Start;
+        if !found.is_fifo() {
+            return Err(io::Error::other("neither a file nor a named pipe"));
+        }
+        let runtime = self.runtime.as_ref();
+        let runtime = runtime.ok_or_else(|| io::Error::other("no runtime for a pipe"))?;
+        pipe::follow(&self.path, &self.stream, &self.stop, runtime)
     }
+}
+
+/// Whether nothing is there: it does not exist, or what should be its folder is none.
+fn is_absence(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// What tells a file from another.

@@ -5,17 +5,13 @@ use std::time::SystemTime;
 
 use crate::godebug::{Reader, Totals};
 
-/// A stream that one thread reads and others ask about.
+/// A stream that one thread reads and others ask about. Nobody who asks waits for lines to be read.
 #[derive(Debug, Default)]
 pub struct Stream {
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    reader: Reader,
-    /// Everything but what the reader knows.
-    shown: Snapshot,
+    /// The reading thread's own, for as long as a piece takes it; locked before what is shown.
+    reader: Mutex<Reader>,
+    /// What is known after the last piece.
+    shown: Mutex<Snapshot>,
 }
 
 /// What is known of a stream.
@@ -38,57 +34,91 @@ pub struct Snapshot {
 impl Stream {
     /// Takes bytes that came at `now`.
     pub fn feed(&self, bytes: &[u8], now: SystemTime) {
-        let mut state = self.lock();
-        let before = state.reader.totals();
-        let (cycles, samples) = (before.cycles, before.samples);
-        state.reader.feed(bytes);
-        let after = state.reader.totals();
-        let (cycled, sampled) = (after.cycles > cycles, after.samples > samples);
-        let State { shown, .. } = &mut *state;
+        let mut reader = lock(&self.reader);
+        reader.feed(bytes);
+        let mut shown = lock(&self.shown);
+        let (before, after) = (&shown.totals, reader.totals());
+        let (cycled, sampled) = (after.cycles > before.cycles, after.samples > before.samples);
         shown.cycle_at = cycled.then_some(now).or(shown.cycle_at);
         shown.sample_at = sampled.then_some(now).or(shown.sample_at);
+        shown.totals.clone_from(after);
     }
 
     /// It is open from now on; with `in_line` in the middle of a line, maybe.
     pub fn opened(&self, in_line: bool) {
-        let mut state = self.lock();
-        state.shown.open = true;
         if in_line {
-            state.reader.skip_line();
+            lock(&self.reader).skip_line();
         }
+        lock(&self.shown).open = true;
     }
 
     /// It ends here, or goes on elsewhere.
     pub fn closed(&self) {
-        let mut state = self.lock();
-        state.shown.open = false;
-        state.reader.cut();
+        self.cut(|shown| shown.open = false);
     }
 
     /// What is known now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let state = self.lock();
-        Snapshot {
-            totals: state.reader.totals().clone(),
-            ..state.shown.clone()
-        }
+        lock(&self.shown).clone()
+    }
+
+    /// It may go on where it was, in the middle of a line, too.
+    pub(super) fn interrupted(&self) {
+        lock(&self.shown).open = false;
     }
 
     /// What comes next is from the start of a file.
     pub(super) fn switched(&self) {
-        let mut state = self.lock();
-        state.shown.switches = state.shown.switches.saturating_add(1);
-        state.reader.cut();
+        self.cut(|shown| shown.switches = shown.switches.saturating_add(1));
     }
 
     pub(super) fn failed(&self) {
-        let mut state = self.lock();
-        state.shown.failures = state.shown.failures.saturating_add(1);
+        let mut shown = lock(&self.shown);
+        shown.failures = shown.failures.saturating_add(1);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A reader is as good as what it was fed with.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is begun does not go on, and this is so from then on.
+    fn cut(&self, change: impl FnOnce(&mut Snapshot)) {
+        let mut reader = lock(&self.reader);
+        reader.cut();
+        let mut shown = lock(&self.shown);
+        shown.totals.clone_from(reader.totals());
+        change(&mut shown);
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A reader is as good as what it was fed with.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn who_asks_does_not_wait_for_who_reads() {
+        let stream = Stream::default();
+        stream.opened(false);
+        stream.feed(b"a line\nanother", SystemTime::UNIX_EPOCH);
+        thread::scope(|scope| {
+            let reading = lock(&stream.reader);
+            let (answer, answered) = channel();
+            let stream = &stream;
+            scope.spawn(move || answer.send(stream.snapshot()).unwrap());
+            let seen = answered.recv_timeout(Duration::from_secs(30));
+            // Before what may fail, as the scope waits for its thread.
+            drop(reading);
+            let seen = seen.unwrap();
+            assert!(seen.open);
+            assert_eq!(seen.totals.lines, 1);
+        });
+        stream.closed();
+        assert_eq!(stream.snapshot().totals.lines, 2);
     }
 }

@@ -1,25 +1,44 @@
 //! Words and numbers as the runtime prints them, taken from the front of a line.
 
+/// A line without its line end, and what is known of all of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line<'a> {
+    bytes: &'a [u8],
+    /// Whether it is an object of JSON, as Docker writes: then a text ends before the line does.
+    json: bool,
+}
+
+impl<'a> Line<'a> {
+    /// Looks at all of the line, so that nothing that begins in it has to.
+    pub(super) fn of(bytes: &'a [u8]) -> Self {
+        #[cfg(test)]
+        looks::add(bytes.len());
+        let json = bytes.first() == Some(&b'{') && bytes.trim_ascii_end().last() == Some(&b'}');
+        Self { bytes, json }
+    }
+
+    /// What is from `at` on. Cost: none of what is there.
+    pub(super) fn cursor(self, at: usize) -> Option<Cursor<'a>> {
+        Some(Cursor {
+            rest: self.bytes.get(at..)?,
+            json: self.json,
+        })
+    }
+}
+
 /// The rest of a line. What is taken is gone; a step that finds something else leaves the reading at an end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'a> {
     rest: &'a [u8],
-    /// Whether the line is an object of JSON, as Docker writes: then a text ends before the line does.
+    /// As of its line.
     json: bool,
 }
 
 impl<'a> Cursor<'a> {
-    /// Of a line without its line end, from `at` on.
-    pub(super) fn at(line: &'a [u8], at: usize) -> Option<Self> {
-        let json = line.first() == Some(&b'{') && line.trim_ascii_end().last() == Some(&b'}');
-        Some(Self {
-            rest: line.get(at..)?,
-            json,
-        })
-    }
-
     /// Takes these bytes.
     pub(super) fn word(&mut self, word: &[u8]) -> Option<()> {
+        #[cfg(test)]
+        looks::add(word.len().min(self.rest.len()));
         self.rest = self.rest.strip_prefix(word)?;
         Some(())
     }
@@ -91,6 +110,8 @@ impl<'a> Cursor<'a> {
     fn take(&mut self, wanted: impl Fn(&u8) -> bool) -> &'a [u8] {
         let end = self.rest.iter().position(|byte| !wanted(byte));
         let at = end.unwrap_or(self.rest.len());
+        #[cfg(test)]
+        looks::add(at);
         let (taken, rest) = self.rest.split_at_checked(at).unwrap_or((self.rest, b""));
         self.rest = rest;
         taken
@@ -104,6 +125,25 @@ fn value(digits: &[u8]) -> Option<u64> {
             .checked_mul(10)?
             .checked_add(u64::from(digit.wrapping_sub(b'0')))
     })
+}
+
+/// Bytes of lines that were looked at, for the test that bounds them.
+#[cfg(test)]
+pub(super) mod looks {
+    use std::cell::Cell;
+
+    thread_local! {
+        static BYTES: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn add(bytes: usize) {
+        BYTES.set(BYTES.get() + bytes);
+    }
+
+    /// Those since it was last asked.
+    pub(in crate::godebug) fn take() -> usize {
+        BYTES.take()
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +171,7 @@ mod tests {
             format!("{whole}.{fraction}")
         };
         let read = |text: &str| {
-            let mut cursor = Cursor::at(text.as_bytes(), 0).unwrap();
+            let mut cursor = Line::of(text.as_bytes()).cursor(0).unwrap();
             cursor.milliseconds().filter(|_| cursor.is_at_end())
         };
         for step in 0..30_000_u64 {
@@ -178,7 +218,7 @@ mod tests {
     fn a_text_of_json_ends_where_its_quotes_do() {
         let check = |line: &str, expected: bool| {
             let at = line.find('P').unwrap() + 1;
-            let cursor = Cursor::at(line.as_bytes(), at).unwrap();
+            let cursor = Line::of(line.as_bytes()).cursor(at).unwrap();
             assert_eq!(cursor.is_at_end(), expected, "{line}");
         };
         check("2 P", true);

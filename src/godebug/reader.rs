@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memmem};
 
-use super::cursor::Cursor;
+use super::cursor::Line;
 use super::totals::{Books, Kind, Totals};
 use super::{gctrace, schedtrace};
 
@@ -91,12 +91,14 @@ impl Reader {
         self.books.line_too_long();
     }
 
-    /// Looks for lines of ours in a line. Only one whose end has come can be whole. Cost: linear, since what is read of
-    /// one ends where the next begins.
+    /// Looks for lines of ours in a line. Only one whose end has come can be whole. Cost: linear, since what is of all of
+    /// the line is found once, and what is read of one of ours ends where the next of its kind begins: neither `gc ` nor
+    /// `SCHED ` is anywhere in such a line behind its own begin.
     fn examine(&mut self, line: &[u8], ended: bool) {
+        let all = Line::of(line);
         let mut begun = false;
         for at in memmem::find_iter(line, gctrace::BEGIN) {
-            let Some(cursor) = Cursor::at(line, at).filter(|at| gctrace::begins(*at)) else {
+            let Some(cursor) = all.cursor(at).filter(|at| gctrace::begins(*at)) else {
                 continue;
             };
             begun = true;
@@ -110,7 +112,7 @@ impl Reader {
         }
         begun = false;
         for at in memmem::find_iter(line, schedtrace::BEGIN) {
-            let Some(cursor) = Cursor::at(line, at).filter(|at| schedtrace::begins(*at)) else {
+            let Some(cursor) = all.cursor(at).filter(|at| schedtrace::begins(*at)) else {
                 continue;
             };
             begun = true;

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::cursor::looks;
 use super::*;
 
 /// Lines of each version as it printed them.
@@ -264,6 +265,40 @@ fn long_lines_are_passed_over_and_counted() {
             let totals = read(format!("{line}{cycle}\n").as_bytes(), size);
             assert_eq!(totals.cycles, taken + 1, "{length}");
             assert_eq!((totals.lines_too_long, totals.lines), (1 - taken, 2));
+        }
+    }
+}
+
+#[test]
+fn a_line_of_many_begins_costs_what_its_bytes_do() {
+    let long = format!("{}=", "a".repeat(5000));
+    let begins = [
+        "gc ",
+        "gc 1 @1",
+        "gc 1 @1.000s 1%: ",
+        "SCHED ",
+        "SCHED 1ms:",
+        "SCHED 1ms: gomaxprocs=2 [ 1 2 3 4 5 6 7 ",
+        "gc 1 @SCHED 1ms: a",
+        CYCLES[8],
+        SAMPLES[4],
+        &format!("gc {}", "1".repeat(5000)),
+        &format!("SCHED 1ms: {long}"),
+    ];
+    for begin in begins {
+        for (front, back) in [("", ""), ("{", " "), ("{", "}"), ("{\"", "\\n\"}")] {
+            let half = MAX_LINE_BYTES / 2;
+            let many = begin.repeat(half / begin.len());
+            let padding = back.repeat((half - front.len()) / back.len().max(1));
+            let line = format!("{front}{many}{padding}\n");
+            looks::take();
+            let totals = whole(&line);
+            let looked = looks::take();
+            assert_eq!((totals.lines, totals.lines_too_long), (1, 0));
+            // All of it once, and what is read of each that begins: its first words twice, and each word as often as
+            // others could be in its place.
+            assert!(looked >= line.len(), "{looked} of {}", line.len());
+            assert!(looked <= 10 * line.len(), "{looked} of {}", line.len());
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Lines of `GODEBUG`: recorded ones against a second reader, and those of real Go programs against what they know
 //! themselves, through files, pipes and standard input.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -222,6 +224,43 @@ fn a_file_is_followed_through_everything_that_logs_go_through() {
     exporter.program.signal("HUP");
     until("no source", || {
         (!exporter.metrics().text.contains("goroutine_godebug_")).then_some(())
+    });
+}
+
+#[test]
+fn a_pipe_that_may_only_be_read_is_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pipe, config) = (folder.path().join("pipe"), folder.path().join("config"));
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    fs::write(&config, sources(&pipe, "")).unwrap();
+    // Its writer for all of the test, opened without waiting for who reads.
+    let mut writer = File::options().read(true).write(true).open(&pipe).unwrap();
+    let allow = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
+    allow(&pipe, 0o444).unwrap();
+    let mut command = programs::command();
+    // Root may write to anything: the exporter is somebody else then, who need not reach where it was built.
+    if fs::metadata(&config).unwrap().uid() == 0 {
+        const NOBODY: u32 = 65534;
+        let copy = folder.path().join("exporter");
+        fs::copy(EXPORTER, &copy).unwrap();
+        allow(folder.path(), 0o755).unwrap();
+        command = Command::new(copy);
+        command.env_clear().uid(NOBODY).gid(NOBODY);
+    }
+    command
+        .args(["serve", "--web.listen-address", "127.0.0.1:0"])
+        .arg("--config.file")
+        .arg(&config);
+    let program = Program::start(&mut command);
+    let address = program.listening();
+    let text = fs::read_to_string(recorded(RECORDED[1])).unwrap();
+    writer.write_all(text.as_bytes()).unwrap();
+    let all = expected(&totals([text.as_bytes()]));
+    until("the lines", || {
+        let metrics = Metrics::parse(&http::get(address, "/metrics").text());
+        let failed = metrics.value("goroutine_godebug_failures_total", &[]);
+        (failed == Some(0.0) && agrees(&metrics, &all)).then_some(())
     });
 }
 

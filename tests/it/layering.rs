@@ -141,7 +141,7 @@ const MAY_IMPORT: [(&str, &[&str]); 30] = [
 ];
 
 /// Where each of these crates is at home; nowhere else may its name stand.
-const HOMES: [(&str, &[&str]); 21] = [
+const HOMES: [(&str, &[&str]); 22] = [
     ("prost", &["decode", "demo"]),
     ("flate2", &["decode", "demo", "server", "snapshots"]),
     ("serde_yaml", &["config"]),
@@ -155,6 +155,7 @@ const HOMES: [(&str, &[&str]); 21] = [
     ("clap_mangen", &["cli"]),
     ("indicatif", &["commands"]),
     ("simple_dns", &["discovery"]),
+    ("libc", &["follow"]),
     ("listenfd", &["commands"]),
     ("sd_notify", &["commands"]),
     ("terminal_size", &["commands"]),
