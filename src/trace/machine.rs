@@ -158,6 +158,36 @@ impl Machine {
         }
     }
 
+    /// A place, with the number of the goroutine that has it.
+    pub(super) fn named(&self, at: u32) -> Option<(u32, u64)> {
+        let goroutine = self.get(at).filter(|goroutine| !goroutine.gone)?;
+        Some((at, goroutine.id))
+    }
+
+    /// Takes what a goroutine does that ran when the last generation ended, and of which this one has said nothing: it is
+    /// the end of what was.
+    #[cold]
+    pub(super) fn left_over(&mut self, (at, id): (u32, u64), when: u64, step: Step) {
+        let generation = self.generation;
+        let known = self.get(at).copied().filter(|goroutine| {
+            goroutine.id == id && !goroutine.gone && goroutine.generation < generation
+        });
+        let Some(goroutine) = known.filter(|goroutine| goroutine.state.fits(step)) else {
+            self.damage.conflicts += 1;
+            return;
+        };
+        let record = Record {
+            sequence: goroutine.sequence,
+            at: when,
+            step,
+        };
+        self.take(at, &record);
+        // Its status is still to come.
+        if let Some(slot) = self.get_mut(at).filter(|slot| !slot.gone) {
+            slot.generation = goroutine.generation;
+        }
+    }
+
     #[cold]
     fn defer(&mut self, at: u32, record: Record) {
         if self.waiting.len() >= MAX_WAITING {

@@ -48,6 +48,8 @@ struct Cursor<'g> {
     time: u64,
     /// The goroutine that runs on the thread, and the sequence number with which it began to.
     running: Option<(u32, u64)>,
+    /// What ran there when the last generation ended: place and number of a goroutine.
+    before: Option<(u32, u64)>,
     /// Since when it sweeps.
     sweep: Option<u64>,
 }
@@ -102,11 +104,18 @@ pub(super) fn walk(
                 next: 0,
                 time: 0,
                 running: None,
+                before: None,
                 sweep: None,
             });
         }
         if let Some(cursor) = cursors.get_mut(at) {
             cursor.batches.push((start, batch));
+        }
+    }
+    for (thread, goroutine) in world.running.drain(..) {
+        let cursor = threads.get(&thread).and_then(|&at| cursors.get_mut(at));
+        if let Some(cursor) = cursor {
+            cursor.before = Some(goroutine);
         }
     }
     world.sweeping.retain(|&(thread, since)| {
@@ -149,6 +158,12 @@ pub(super) fn walk(
                 heap.push(Reverse((cursor.time, at)));
                 break;
             }
+        }
+    }
+    for cursor in &cursors {
+        let running = cursor.running.and_then(|(at, _)| machine.named(at));
+        if let Some(goroutine) = running {
+            world.running.push((cursor.thread, goroutine));
         }
     }
     // They end in a generation to come.
@@ -296,7 +311,11 @@ impl Walk<'_, '_> {
     fn current(&mut self, cursor: &Cursor<'_>, at: u64, step: Step) {
         match cursor.running {
             Some((goroutine, sequence)) => self.tell(goroutine, sequence, at, step),
-            None => self.machine.damage.conflicts += 1,
+            // Now and then a goroutine that was about to stop when the generation began does so without its status.
+            None => match cursor.before {
+                Some(goroutine) => self.machine.left_over(goroutine, at, step),
+                None => self.machine.damage.conflicts += 1,
+            },
         }
     }
 

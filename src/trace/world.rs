@@ -24,6 +24,8 @@ pub(super) struct World {
     /// Open ones: thread, since when, kind.
     stopping: Vec<(u64, u64, Option<usize>)>,
     phases: Phases,
+    /// Threads on which something ran when the last generation ended: place and number of the goroutine.
+    pub(super) running: Vec<(u64, (u32, u64))>,
     /// Threads that swept when the last generation ended, and since when.
     pub(super) sweeping: Vec<(u64, u64)>,
     pub(super) processors: Option<u64>,
