@@ -343,3 +343,26 @@ fn the_core_is_pure() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn the_top_level_holds_nothing_but_what_belongs_there() {
+    const ENTRIES: [&str; 8] = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "dashboards",
+        "examples",
+        "src",
+        "tests",
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // What cargo builds may lie there, too.
+    let strays: Vec<String> = fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.') && name != "target")
+        .filter(|name| !ENTRIES.contains(&name.as_str()))
+        .collect();
+    assert_eq!(strays, [""; 0], "in {}", root.display());
+}
