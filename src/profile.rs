@@ -47,9 +47,9 @@ pub struct FrameText<'a> {
     pub line: u32,
 }
 
-/// A frame a [`Sink`] has met, by the number it gave it.
+/// A frame a [`Sink`] has met, by the number it gave it. Any number will do: a sink may count, or say in it what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FrameId(pub u32);
+pub struct FrameId(pub u64);
 
 /// A stack a [`Sink`] has met, by the number it gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -24,7 +24,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::DecodeError;
-use super::text::{self, Section, Sections};
+use super::text::{self, Lines, Section, Sections};
 use crate::profile::{Encoding, Facts, FrameId, FrameText, Leaf, Sink, Stack, StackId, Summary};
 use block::{Block, Call};
 use header::Header;
@@ -126,72 +126,52 @@ impl Reader {
 
     /// Reads the blocks of a section. `cut`: the text goes on beyond it, so its last block is incomplete.
     fn blocks<S: Sink>(&mut self, section: &[u8], cut: bool, sink: &mut S) {
-        let mut rest = section;
-        while !rest.is_empty() {
-            let (line, after) = text::line(rest);
-            let header = header::parse(line);
-            rest = after;
-            match header {
-                None if cut && after.is_empty() => {
-                    self.truncated |=
-                        line.starts_with(b"goroutine ") || b"goroutine ".starts_with(line);
+        let mut lines = Lines::new(section);
+        while let Some(line) = lines.next() {
+            let last = cut && line.below == section.len();
+            match header::parse(line.text) {
+                None if last => {
+                    self.truncated |= line.text.starts_with(b"goroutine ")
+                        || b"goroutine ".starts_with(line.text);
                 }
                 None => {}
-                Some(Err(())) if cut && after.is_empty() => self.truncated = true,
+                Some(Err(())) if last => self.truncated = true,
                 Some(Err(())) => {
                     self.headers += 1;
                     self.damage += 1;
                 }
                 Some(Ok(header)) => {
                     self.headers += 1;
-                    rest = self.block(&header, rest, cut, sink);
+                    self.block(&header, &mut lines, cut, sink);
                 }
             }
         }
     }
 
-    /// Counts the goroutine whose block `text` starts with, and returns what follows it.
-    fn block<'t, S: Sink>(
+    /// Counts the goroutine whose block comes next.
+    fn block<S: Sink>(
         &mut self,
         header: &Header<'_>,
-        text: &'t [u8],
+        lines: &mut Lines<'_>,
         cut: bool,
         sink: &mut S,
-    ) -> &'t [u8] {
+    ) {
         let mut hasher = self.hasher.build_hasher();
-        let rest = if cut {
-            None
-        } else {
-            block::skim(text, &mut hasher)
-        };
-        // A plain block met before is what it was.
+        let parsed = block::parse(lines, &mut self.calls, &mut hasher);
         let hash = hasher.finish();
-        if let Some(rest) = rest
-            && let Some((_, known)) = self.known.find(hash, |(known, _)| *known == hash)
-        {
-            let known = *known;
-            self.goroutine(header, &known, sink);
-            return rest;
-        }
-        let parsed = block::parse(text, &mut self.calls);
         match parsed.block {
             _ if cut && !parsed.ended => self.truncated = true,
-            Ok(block) => match self.read(&block, text, sink) {
-                Some(read) => {
-                    if rest.is_some()
-                        && read.stack != StackId::TRANSIENT
-                        && self.known.len() < MAX_REMEMBERED
-                    {
-                        self.known
-                            .insert_unique(hash, (hash, read), |(hash, _)| *hash);
-                    }
-                    self.goroutine(header, &read, sink);
+            Ok(block) => {
+                let known = self.known.find(hash, |(known, _)| *known == hash);
+                let known = known.map(|(_, known)| *known);
+                // A block met before is what it was.
+                match known.or_else(|| self.read(hash, &block, lines.text(), sink)) {
+                    Some(known) => self.goroutine(header, &known, sink),
+                    None => self.damage += 1,
                 }
-                None => self.damage += 1,
-            },
+            }
             Err(()) => self.damage += 1,
         }
-        parsed.rest
     }
 
     fn goroutine<S: Sink>(&mut self, header: &Header<'_>, block: &Known, sink: &mut S) {
@@ -228,7 +208,13 @@ impl Reader {
     }
 
     /// What a block says; nothing when a location in it does not read.
-    fn read<S: Sink>(&mut self, block: &Block<'_>, text: &[u8], sink: &mut S) -> Option<Known> {
+    fn read<S: Sink>(
+        &mut self,
+        hash: u64,
+        block: &Block<'_>,
+        text: &[u8],
+        sink: &mut S,
+    ) -> Option<Known> {
         self.frames.clear();
         for call in &self.calls {
             self.frames.push(sink.frame(call.frame(text)?));
@@ -248,10 +234,15 @@ impl Reader {
             })
         });
         let at_entry = matches!(self.calls.as_slice(), [only] if only.at_entry(text));
-        Some(Known {
+        let read = Known {
             stack,
             created_by,
             at_entry,
-        })
+        };
+        if stack != StackId::TRANSIENT && self.known.len() < MAX_REMEMBERED {
+            self.known
+                .insert_unique(hash, (hash, read), |(hash, _)| *hash);
+        }
+        Some(read)
     }
 }

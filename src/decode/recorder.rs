@@ -47,7 +47,7 @@ impl Sink for Recorder {
             text(frame.file),
             frame.line
         ));
-        FrameId(u32::try_from(self.frames.len() - 1).unwrap())
+        FrameId(u64::try_from(self.frames.len() - 1).unwrap())
     }
 
     fn stack(&mut self, stack: Stack<'_>) -> StackId {

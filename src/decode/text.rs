@@ -229,6 +229,64 @@ pub(super) fn line(text: &[u8]) -> (&[u8], &[u8]) {
     (line.strip_suffix(b"\r").unwrap_or(line), rest)
 }
 
+/// A line of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Line<'t> {
+    /// Without its end, `\n` or `\r\n`.
+    pub(super) text: &'t [u8],
+    /// Where it begins in the whole text.
+    pub(super) start: usize,
+    /// Where the next one begins.
+    pub(super) below: usize,
+}
+
+/// Walks through the lines of a text. The last one may lack its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines<'t> {
+    text: &'t [u8],
+    start: usize,
+}
+
+impl<'t> Lines<'t> {
+    pub(super) fn new(text: &'t [u8]) -> Self {
+        Self { text, start: 0 }
+    }
+
+    /// The whole text.
+    pub(super) fn text(&self) -> &'t [u8] {
+        self.text
+    }
+
+    /// Where the next line begins.
+    pub(super) fn start(&self) -> usize {
+        self.start
+    }
+
+    /// The next line, which stays the next one.
+    pub(super) fn peek(&self) -> Option<Line<'t>> {
+        let rest = self.text.get(self.start..).filter(|rest| !rest.is_empty())?;
+        let end = memchr(b'\n', rest);
+        let text = rest.get(..end.unwrap_or(rest.len()))?;
+        Some(Line {
+            text: text.strip_suffix(b"\r").unwrap_or(text),
+            start: self.start,
+            below: self.start + text.len() + usize::from(end.is_some()),
+        })
+    }
+
+    /// Goes on behind a line that was peeked at.
+    pub(super) fn pass(&mut self, line: &Line<'t>) {
+        self.start = line.below;
+    }
+
+    /// The next line.
+    pub(super) fn next(&mut self) -> Option<Line<'t>> {
+        let line = self.peek()?;
+        self.pass(&line);
+        Some(line)
+    }
+}
+
 /// The digits at the start of `text` as a number, and the rest; `None` without digits or beyond 64 bits.
 pub(super) fn number(text: &[u8]) -> Option<(u64, &[u8])> {
     let (mut value, mut rest) = (0_u64, text);

@@ -1,19 +1,25 @@
 //! Keeping only the goroutines that have, or lack, a function somewhere in their stack.
 
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
 use regex::bytes::Regex;
 
 use crate::profile::{Facts, FrameId, FrameText, HiddenId, Sink, Stack, StackId};
 
+/// The most frames looked at, far above what real programs have; further ones match nothing.
+const MAX_FRAMES: usize = 1 << 18;
+
 /// A sink that passes on the goroutines whose stack has a function that matches `focus` and none that matches
 /// `ignore`; without an expression, that side lets everything through.
 ///
-/// Cost: both expressions over each distinct frame, and two bits a frame and one a stack to remember.
+/// Cost: both expressions over each distinct frame, and some 20 bytes a frame and one a stack to remember.
 #[derive(Debug)]
 pub struct Focused<S> {
     inner: S,
     focus: Option<Regex>,
     ignore: Option<Regex>,
-    frames: Vec<(bool, bool)>,
+    frames: HashMap<FrameId, (bool, bool), RandomState>,
     stacks: Vec<bool>,
     transient: bool,
 }
@@ -25,7 +31,7 @@ impl<S: Sink> Focused<S> {
             inner,
             focus,
             ignore,
-            frames: Vec::new(),
+            frames: HashMap::default(),
             stacks: Vec::new(),
             transient: false,
         }
@@ -37,11 +43,7 @@ impl<S: Sink> Focused<S> {
     }
 
     fn marks(&self, id: FrameId) -> (bool, bool) {
-        usize::try_from(id.0)
-            .ok()
-            .and_then(|at| self.frames.get(at))
-            .copied()
-            .unwrap_or_default()
+        self.frames.get(&id).copied().unwrap_or_default()
     }
 }
 
@@ -52,15 +54,14 @@ impl<S: Sink> Sink for Focused<S> {
 
     fn frame(&mut self, frame: FrameText<'_>) -> FrameId {
         let id = self.inner.frame(frame);
-        // Sinks number frames from 0 on; one that stands for all that is not kept has no place here.
-        if usize::try_from(id.0).ok() == Some(self.frames.len()) {
+        if !self.frames.contains_key(&id) && self.frames.len() < MAX_FRAMES {
             let matches = |expression: &Option<Regex>| {
                 expression
                     .as_ref()
                     .is_some_and(|expression| expression.is_match(frame.function))
             };
-            self.frames
-                .push((matches(&self.focus), matches(&self.ignore)));
+            let marks = (matches(&self.focus), matches(&self.ignore));
+            self.frames.insert(id, marks);
         }
         id
     }

@@ -22,7 +22,7 @@ const MAX_CALLS: usize = 1 << 20;
 /// The name in place of a function that was not kept.
 const NOT_KEPT: &str = "(not kept)";
 
-/// Counts as [`Collector`] does, and keeps the distinct stacks of each group beside it. Memory: 4 MiB of calls and
+/// Counts as [`Collector`] does, and keeps the distinct stacks of each group beside it. Memory: 8 MiB of calls and
 /// some ten bytes a stack, up to 32,768 of them, more than that.
 #[derive(Debug)]
 pub struct StackCollector {

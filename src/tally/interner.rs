@@ -10,20 +10,18 @@ use crate::classify::names::{display, relative_file};
 use crate::classify::{FrameClass, Rules};
 use crate::profile::{FrameId, FrameText};
 
-/// The most distinct frames kept of one profile, and the most bytes of their text: far above what real programs
-/// have (a large one has 20,000), so that only made-up profiles meet them.
-const MAX_FRAMES: usize = 1 << 18;
+/// The most functions kept of one profile, and the most bytes of their text: far above what stands in the stacks of real
+/// programs (some thousand), so that only made-up profiles meet them.
+const MAX_FUNCTIONS: usize = 1 << 18;
 const MAX_TEXT_BYTES: usize = 24 << 20;
 
-/// The distinct frames of a profile. Text is kept and judged once for each function of a file, of which there are far
-/// fewer than frames; a frame takes 8 bytes and its place in the index.
+/// The frames of a profile. Text is kept and judged once for each function of a file, of which there are far fewer than
+/// frames; a frame is the number of its function and its line, and takes no room.
 #[derive(Debug)]
 pub(super) struct Frames {
     text: Vec<u8>,
     functions: Vec<Function>,
-    function_index: HashTable<u32>,
-    frames: Vec<Frame>,
-    frame_index: HashTable<u32>,
+    index: HashTable<u32>,
     hasher: RandomState,
 }
 
@@ -39,23 +37,15 @@ struct Function {
     file: Option<NameId>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Frame {
-    function: u32,
-    line: u32,
-}
-
 impl Frames {
-    /// Stands for every frame that is not kept, since there are too many.
-    pub(super) const OVERFLOW: FrameId = FrameId(u32::MAX);
+    /// Stands for every frame of a function that is not kept, since there are too many.
+    pub(super) const OVERFLOW: FrameId = FrameId(u64::MAX);
 
     pub(super) fn new() -> Self {
         Self {
             text: Vec::new(),
             functions: Vec::new(),
-            function_index: HashTable::new(),
-            frames: Vec::new(),
-            frame_index: HashTable::new(),
+            index: HashTable::new(),
             hasher: RandomState::default(),
         }
     }
@@ -63,29 +53,13 @@ impl Frames {
     pub(super) fn intern(&mut self, frame: FrameText<'_>, rules: &Rules) -> FrameId {
         let function = self.function(frame.function, frame.file, rules);
         function.map_or(Self::OVERFLOW, |function| {
-            self.at_line(function, frame.line)
+            Self::at_line(function, frame.line)
         })
     }
 
-    /// The number of the frame at a line of a function that [`function`](Self::function) has numbered.
-    pub(super) fn at_line(&mut self, function: u32, line: u32) -> FrameId {
-        let frame = Frame { function, line };
-        let hash = self.hasher.hash_one(Some(&frame));
-        let frames = &self.frames;
-        if let Some(&known) = self
-            .frame_index
-            .find(hash, |&known| at(frames, known) == Some(&frame))
-        {
-            return FrameId(known);
-        }
-        let Some(next) = next(&self.frames) else {
-            return Self::OVERFLOW;
-        };
-        self.frames.push(frame);
-        let (frames, hasher) = (&self.frames, &self.hasher);
-        self.frame_index
-            .insert_unique(hash, next, |&known| hasher.hash_one(at(frames, known)));
-        FrameId(next)
+    /// The frame at a line of a function that [`function`](Self::function) has numbered.
+    pub(super) fn at_line(function: u32, line: u32) -> FrameId {
+        FrameId((u64::from(function) << 32) | u64::from(line))
     }
 
     /// The number of a function of a file; nothing where there is no room for its text.
@@ -93,10 +67,11 @@ impl Frames {
         let hash = hash_text(&self.hasher, symbol, file);
         let (text, functions) = (&self.text, &self.functions);
         let same = |&known: &u32| text_of(text, at(functions, known)) == (symbol, file);
-        if let Some(&known) = self.function_index.find(hash, same) {
+        if let Some(&known) = self.index.find(hash, same) {
             return Some(known);
         }
-        let next = next(&self.functions)?;
+        let room = self.functions.len() < MAX_FUNCTIONS;
+        let next = u32::try_from(self.functions.len()).ok().filter(|_| room)?;
         let middle = self.text.len() + symbol.len();
         let end = middle + file.len();
         if end > MAX_TEXT_BYTES {
@@ -116,7 +91,7 @@ impl Frames {
             file: None,
         });
         let (text, functions, hasher) = (&self.text, &self.functions, &self.hasher);
-        self.function_index.insert_unique(hash, next, |&known| {
+        self.index.insert_unique(hash, next, |&known| {
             let (function, file) = text_of(text, at(functions, known));
             hash_text(hasher, function, file)
         });
@@ -141,7 +116,7 @@ impl Frames {
 
     /// Source file, relative to its module, and line of a frame. The file is worked out once.
     pub(super) fn place(&mut self, id: FrameId, names: &mut Names) -> Option<(NameId, u32)> {
-        let line = at(&self.frames, id.0)?.line;
+        let (_, line) = parts(id)?;
         let function = self.of(id)?;
         if let Some(file) = function.file {
             return Some((file, line));
@@ -153,20 +128,19 @@ impl Frames {
     }
 
     fn of(&self, id: FrameId) -> Option<&Function> {
-        at(&self.functions, at(&self.frames, id.0)?.function)
+        at(&self.functions, parts(id)?.0)
     }
 
     fn of_mut(&mut self, id: FrameId) -> Option<&mut Function> {
-        let function = at(&self.frames, id.0)?.function;
+        let (function, _) = parts(id)?;
         self.functions.get_mut(usize::try_from(function).ok()?)
     }
 }
 
-/// The number that the next entry of a table gets, while there is room.
-fn next<T>(table: &[T]) -> Option<u32> {
-    u32::try_from(table.len())
-        .ok()
-        .filter(|_| table.len() < MAX_FRAMES)
+/// The number of the function, and the line.
+fn parts(FrameId(id): FrameId) -> Option<(u32, u32)> {
+    let function = u32::try_from(id >> 32).ok()?;
+    Some((function, u32::try_from(id & u64::from(u32::MAX)).ok()?))
 }
 
 fn at<T>(table: &[T], number: u32) -> Option<&T> {
@@ -280,8 +254,10 @@ mod tests {
             (&*names.get(place.unwrap().0), place.unwrap().1),
             ("main.go", 1)
         );
-        for line in 0..300_000 {
-            frames.intern(frame(b"main.g", line), &rules);
+        for number in 0..MAX_FUNCTIONS + 9 {
+            let function = format!("main.g{number}");
+            let id = frames.function(function.as_bytes(), b"/a/main.go", &rules);
+            assert_eq!(id.is_some(), number < MAX_FUNCTIONS - 1, "{number}");
         }
         assert_eq!(frames.intern(frame(b"main.h", 1), &rules), Frames::OVERFLOW);
         assert_eq!(frames.intern(frame(b"main.f", 1), &rules), first);

@@ -58,10 +58,10 @@ impl Namer {
     }
 
     /// The number of the frame at a line of a function.
-    pub fn frame(&mut self, function: Option<Function>, line: u32) -> FrameId {
-        let frames = &mut self.judge.frames;
+    #[must_use]
+    pub fn frame(function: Option<Function>, line: u32) -> FrameId {
         function.map_or(Frames::OVERFLOW, |function| {
-            frames.at_line(function.0, line)
+            Frames::at_line(function.0, line)
         })
     }
 

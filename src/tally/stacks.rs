@@ -15,7 +15,7 @@ const MAX_CALLS: usize = 1 << 22;
 pub struct Stacks {
     functions: Vec<String>,
     known: HashMap<String, u32, foldhash::fast::RandomState>,
-    calls: Vec<FrameId>,
+    calls: Vec<u32>,
     stacks: Vec<Kept>,
     not_started: u64,
     left_out: u64,
@@ -35,8 +35,8 @@ impl Stacks {
         let mut folded: HashMap<String, u64> = HashMap::new();
         for stack in &self.stacks {
             let calls = self.calls.get(stack.calls.clone()).unwrap_or_default();
-            let name = |id: &FrameId| {
-                usize::try_from(id.0)
+            let name = |number: &u32| {
+                usize::try_from(*number)
                     .ok()
                     .and_then(|at| self.functions.get(at))
             };
@@ -75,17 +75,17 @@ impl Sink for Stacks {
     fn frame(&mut self, frame: FrameText<'_>) -> FrameId {
         let name = names::display(frame.function).replace(';', ":");
         if let Some(&known) = self.known.get(&name) {
-            return FrameId(known);
+            return FrameId(known.into());
         }
         let Ok(next) = u32::try_from(self.functions.len()) else {
-            return FrameId(u32::MAX);
+            return FrameId(u32::MAX.into());
         };
         if self.functions.len() >= MAX_FRAMES {
-            return FrameId(u32::MAX);
+            return FrameId(u32::MAX.into());
         }
         self.functions.push(name.clone());
         self.known.insert(name, next);
-        FrameId(next)
+        FrameId(next.into())
     }
 
     fn stack(&mut self, stack: Stack<'_>) -> StackId {
@@ -96,7 +96,8 @@ impl Sink for Stacks {
             return StackId::TRANSIENT;
         }
         let start = self.calls.len();
-        self.calls.extend_from_slice(stack.frames);
+        let numbers = stack.frames.iter().map(|id| u32::try_from(id.0));
+        self.calls.extend(numbers.map(|id| id.unwrap_or(u32::MAX)));
         self.stacks.push(Kept {
             calls: start..self.calls.len(),
             goroutines: 0,

@@ -401,7 +401,7 @@ impl<'g> Tables<'g> {
             at.number()?;
             let (function, file, line) = (at.number()?, at.number()?, at.number()?);
             let function = self.function(namer, function, file);
-            frames.push(namer.frame(function, u32::try_from(line).unwrap_or(0)));
+            frames.push(Namer::frame(function, u32::try_from(line).unwrap_or(0)));
         }
         namer.stack(Stack {
             frames: &frames,

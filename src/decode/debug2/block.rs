@@ -2,20 +2,23 @@
 
 use std::hash::Hasher;
 
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 
-use crate::decode::text::{line, location};
+use crate::decode::text::{Lines, location};
 use crate::profile::FrameText;
 
 /// The most calls kept of one stack. Go prints 100; a GOTRACEBACK=crash dump adds the runtime's own.
 const MAX_CALLS: usize = 512;
+/// What the line of the creator begins with.
+const CREATED_BY: &[u8] = b"created by ";
 
-/// A call: where its function and its location stand in the text of the block. The location has not been read: it is the
-/// same text in all goroutines of one stack.
+/// A call: its function and its location. The location has not been read: it is the same text in all goroutines of one
+/// stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Call {
-    function: (u32, u32),
-    location: (u32, u32),
+    /// Begin and end in the text.
+    function: (usize, usize),
+    location: (usize, usize),
     /// Printed without parentheses, as C functions are.
     foreign: bool,
 }
@@ -23,13 +26,13 @@ pub(super) struct Call {
 impl Call {
     /// Function, file and line; nothing when the location is none. C functions may lack it.
     pub(super) fn frame<'t>(&self, text: &'t [u8]) -> Option<FrameText<'t>> {
-        let (file, line) = match location(slice(text, self.location)) {
+        let (file, line) = match self.location(text) {
             Some((file, line, _)) => (file, line),
             None if self.foreign => (&[][..], 0),
             None => return None,
         };
         Some(FrameText {
-            function: slice(text, self.function),
+            function: self.function(text),
             file,
             line,
         })
@@ -37,7 +40,17 @@ impl Call {
 
     /// Whether it stands at its function's first instruction: no offset is printed for it.
     pub(super) fn at_entry(&self, text: &[u8]) -> bool {
-        location(slice(text, self.location)).is_some_and(|(_, _, offset)| !offset)
+        self.location(text).is_some_and(|(_, _, offset)| !offset)
+    }
+
+    fn function<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        let (start, end) = self.function;
+        text.get(start..end).unwrap_or_default()
+    }
+
+    fn location<'t>(&self, text: &'t [u8]) -> Option<(&'t [u8], u32, bool)> {
+        let (start, end) = self.location;
+        location(text.get(start..end)?)
     }
 }
 
@@ -52,142 +65,116 @@ pub(super) struct Block<'a> {
     pub(super) root_cut: bool,
 }
 
-/// A block that was read, and what follows it.
+/// A block that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Parsed<'a> {
     /// The block. An error: a line is neither a call, nor its place, nor one of Go's remarks.
     pub(super) block: Result<Block<'a>, ()>,
-    /// The text from the next header or blank line on.
-    pub(super) rest: &'a [u8],
     /// Whether the text itself shows where the block ends, so that nothing of it can lie beyond the text.
     pub(super) ended: bool,
 }
 
-impl<'a> Parsed<'a> {
-    fn new(block: Result<Block<'a>, ()>, rest: &'a [u8]) -> Self {
-        Self {
-            block,
-            rest,
-            ended: !rest.is_empty(),
-        }
-    }
-}
-
-/// Feeds a plain block to `hasher`, all but the arguments of its calls and the number of the goroutine that created it,
-/// and returns what follows the blank line that ends it. Blocks that feed the same read the same.
+/// Reads a block up to a blank line, the next header, or what is no part of it; `lines` goes on from the blank line or
+/// header that follows. The calls go to `calls`, except `runtime.goexit`, which stands below every stack.
 ///
-/// Plain are calls with their places, frames left out among them, then perhaps the creator. `None`: the block is not,
-/// and [`parse`] has to look at it. Cost: each byte is looked at two to three times, nothing is kept.
-pub(super) fn skim<'t>(text: &'t [u8], hasher: &mut impl Hasher) -> Option<&'t [u8]> {
-    // What has not been fed yet starts at `fed`, the next line at `at`.
-    let (mut fed, mut at) = (0, 0);
-    loop {
-        let rest = text.get(at..)?;
-        let end = memchr(b'\n', rest)?;
-        let current = rest.get(..end)?;
-        let below = at + end + 1;
-        let current = current.strip_suffix(b"\r").unwrap_or(current);
-        match (current, text.get(below)) {
-            ([], _) => {
-                hasher.write(text.get(fed..at)?);
-                return text.get(below..);
-            }
-            ([b'\t', ..], _) => return None,
-            ([b'c', ..], _) if current.starts_with(b"created by ") => {
-                hasher.write(text.get(fed..at)?);
-                hasher.write(without_goroutine(current));
-                let (place, after) = line(text.get(below..)?);
-                hasher.write(place.strip_prefix(b"\t").map(|_| place)?);
-                return after.strip_prefix(b"\n");
-            }
-            ([b'g', ..], _) if current.starts_with(b"goroutine ") => return None,
-            (_, Some(b'\t')) => {
-                if current.last() == Some(&b')') {
-                    let arguments = memrchr(b'(', current).filter(|&name| name > 0)?;
-                    hasher.write(text.get(fed..=at + arguments)?);
-                    fed = below;
-                }
-                at = below + memchr(b'\n', text.get(below..)?)? + 1;
-            }
-            (_, _) if current.starts_with(b"...") => at = below,
-            _ => return None,
-        }
-    }
-}
-
-/// Reads a block up to a blank line, the next header, or what is no part of it. The calls go to `calls`, except
-/// `runtime.goexit`, which stands below every stack.
-pub(super) fn parse<'t>(text: &'t [u8], calls: &mut Vec<Call>) -> Parsed<'t> {
+/// To `hasher` goes all of the block but the arguments of calls and the number of the goroutine that created it: where
+/// it got the same from two blocks, they read the same. Cost: each byte is looked at twice, once to find the lines.
+pub(super) fn parse<'t>(
+    lines: &mut Lines<'t>,
+    calls: &mut Vec<Call>,
+    hasher: &mut impl Hasher,
+) -> Parsed<'t> {
     calls.clear();
+    let text = lines.text();
     let mut block = Block::default();
     let mut ancestors = false;
-    let mut rest = text;
-    loop {
-        let (current, after) = line(rest);
-        let Some(&first) = current.first() else {
-            return Parsed::new(Ok(block), after);
+    let mut fed = lines.start();
+    // Feeds what has not been fed yet up to a place, and goes on from another.
+    let mut feed = |to: usize, from: usize| {
+        hasher.write(text.get(fed..to).unwrap_or_default());
+        fed = from;
+    };
+    let block = loop {
+        let Some(line) = lines.peek() else {
+            feed(text.len(), text.len());
+            break Ok(block);
         };
-        if first == b'\t' {
-            if !current.starts_with(b"\tgoroutine running on other thread") {
-                return Parsed::new(Err(()), skip(after));
-            }
-            rest = after;
-            continue;
-        }
+        let Some(&first) = line.text.first() else {
+            feed(line.start, line.below);
+            lines.pass(&line);
+            break Ok(block);
+        };
         if first == b'g'
-            && current.starts_with(b"goroutine ")
-            && super::header::parse(current).is_some()
+            && line.text.starts_with(b"goroutine ")
+            && super::header::parse(line.text).is_some()
         {
-            return Parsed::new(Ok(block), rest);
+            feed(line.start, line.start);
+            break Ok(block);
         }
-        if let [b'\t', below @ ..] = after {
-            let (place, after) = line(below);
-            rest = after;
+        lines.pass(&line);
+        if first == b'\t' {
+            if line.text.starts_with(b"\tgoroutine running on other thread") {
+                continue;
+            }
+            skip(lines);
+            break Err(());
+        }
+        if text.get(line.below) == Some(&b'\t')
+            && let Some(place) = lines.next()
+        {
+            let location = place.text.get(1..).unwrap_or_default();
             if first == b'c'
-                && let Some(creator) = current.strip_prefix(b"created by ")
+                && let Some(creator) = line.text.strip_prefix(CREATED_BY)
             {
+                let function = without_goroutine(creator);
+                if function.len() < creator.len() {
+                    feed(line.start + CREATED_BY.len() + function.len(), line.below);
+                }
                 if !ancestors {
-                    block.created_by = Some((without_goroutine(creator), place));
+                    block.created_by = Some((function, location));
                 }
                 continue;
             }
-            let arguments = if current.ends_with(b")") {
-                memrchr(b'(', current)
+            let arguments = if line.text.ends_with(b")") {
+                memrchr(b'(', line.text)
             } else {
                 None
             };
-            let name = current
-                .get(..arguments.unwrap_or(current.len()))
-                .unwrap_or_default();
-            if name.is_empty() {
-                return Parsed::new(Err(()), skip(after));
+            let name = arguments.unwrap_or(line.text.len());
+            if name == 0 {
+                skip(lines);
+                break Err(());
             }
-            if !ancestors && calls.len() < MAX_CALLS && name != b"runtime.goexit" {
-                calls.push(Call {
-                    function: range(text, name),
-                    location: range(text, place),
-                    foreign: arguments.is_none(),
-                });
+            if arguments.is_some() {
+                feed(line.start + name + 1, line.below);
             }
-        } else if let Some(creator) = current.strip_prefix(b"created by ") {
+            let call = Call {
+                function: (line.start, line.start + name),
+                location: (place.start + 1, place.start + place.text.len()),
+                foreign: arguments.is_none(),
+            };
+            if !ancestors && calls.len() < MAX_CALLS && call.function(text) != b"runtime.goexit" {
+                calls.push(call);
+            }
+        } else if let Some(creator) = line.text.strip_prefix(CREATED_BY) {
             if !ancestors {
                 block.created_by = Some((without_goroutine(creator), &[]));
             }
-            rest = after;
-        } else if is_remark(current, &mut block, &mut ancestors) {
-            rest = after;
-        } else {
+        } else if !is_remark(line.text, &mut block, &mut ancestors) {
             // Something else was printed right below the block (registers, an exit status), or into it.
-            let end = skip(after);
-            let foreign = after.get(..after.len() - end.len()).unwrap_or_default();
-            let torn = current.ends_with(b")") || memchr::memmem::find(foreign, b"\n\t").is_some();
+            feed(line.start, line.start);
+            let tabs = skip(lines);
             // The line itself may be the start of a call, but not when another line follows it.
+            let torn = line.text.ends_with(b")") || tabs;
             return Parsed {
                 block: if torn { Err(()) } else { Ok(block) },
-                rest: end,
-                ended: !foreign.is_empty() || !end.is_empty(),
+                ended: line.below < text.len(),
             };
         }
+    };
+    Parsed {
+        block,
+        ended: lines.start() < text.len(),
     }
 }
 
@@ -217,33 +204,16 @@ fn is_remark(line: &[u8], block: &mut Block<'_>, ancestors: &mut bool) -> bool {
     line.starts_with(b"non-Go function at pc=")
 }
 
-/// The text from the next header or blank line on.
-fn skip(text: &[u8]) -> &[u8] {
-    let mut rest = text;
-    loop {
-        let (current, after) = line(rest);
-        if rest.is_empty() || current.is_empty() || super::header::parse(current).is_some() {
-            return rest;
+/// Goes on from the next header or blank line. Whether a line with a tab was passed that is not the first.
+fn skip(lines: &mut Lines<'_>) -> bool {
+    let (mut first, mut tabs) = (true, false);
+    while let Some(line) = lines.peek() {
+        if line.text.is_empty() || super::header::parse(line.text).is_some() {
+            break;
         }
-        rest = after;
+        tabs |= !first && line.text.starts_with(b"\t");
+        first = false;
+        lines.pass(&line);
     }
-}
-
-/// Where `part`, a slice of `text`, stands in it.
-fn range(text: &[u8], part: &[u8]) -> (u32, u32) {
-    let start = part.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
-    match u32::try_from(start)
-        .ok()
-        .zip(u32::try_from(part.len()).ok())
-    {
-        Some((start, len)) => (start, start.saturating_add(len)),
-        None => (0, 0),
-    }
-}
-
-fn slice(text: &[u8], (start, end): (u32, u32)) -> &[u8] {
-    let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-    range
-        .and_then(|(start, end)| text.get(start..end))
-        .unwrap_or_default()
+    tabs
 }

@@ -53,7 +53,10 @@ fn parse_state(id: u64, text: &[u8]) -> Option<Header<'_>> {
     let (state, labels) = if let Some(state) = inside {
         (state, text.get(stop + 1..)?.strip_suffix(b"}]:")?)
     } else {
-        let end = stop + memchr::memchr(b']', text.get(stop..)?)?;
+        let end = match text.get(stop)? {
+            b']' => stop,
+            _ => stop + memchr::memchr(b']', text.get(stop..)?)?,
+        };
         let state = text.get(..end)?;
         match text.get(end + 1..)? {
             b":" => (state, &[][..]),

@@ -30,7 +30,7 @@ pub(crate) fn read(body: &[u8]) -> Tally {
 /// Takes what a decoder says, and makes nothing of it.
 #[derive(Debug, Default)]
 pub(crate) struct Nothing {
-    frames: u32,
+    frames: u64,
     stacks: u32,
     pub(crate) goroutines: u64,
 }
