@@ -38,7 +38,7 @@ pub fn package(function: &[u8]) -> &[u8] {
 /// Whether a package is plumbing: what stands between the runtime and the code that waits.
 #[must_use]
 pub fn is_plumbing(package: &[u8]) -> bool {
-    PLUMBING.binary_search(&package).is_ok()
+    holds(&PLUMBING, package)
         || [&b"internal/"[..], b"runtime/internal/", b"vendor/"]
             .iter()
             .any(|root| package.starts_with(root))
@@ -163,6 +163,12 @@ fn cut_front(path: &str) -> String {
 
 /// Control characters and bytes that are no UTF-8 become U+FFFD, since terminals and pages show names as they are.
 fn printable(bytes: &[u8]) -> Cow<'_, str> {
+    // Nearly all names are plain.
+    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
+        && let Ok(text) = str::from_utf8(bytes)
+    {
+        return Cow::Borrowed(text);
+    }
     let text = String::from_utf8_lossy(bytes);
     if text.chars().any(char::is_control) {
         return Cow::Owned(
@@ -182,7 +188,7 @@ fn printable(bytes: &[u8]) -> Cow<'_, str> {
 
 fn is_stdlib(package: &[u8], file: &[u8]) -> bool {
     let first = until(package, |byte| byte == b'/');
-    if STDLIB_ROOTS.binary_search(&first).is_err() {
+    if !holds(&STDLIB_ROOTS, first) {
         return false;
     }
     let Some(base_at) = file.iter().rposition(|&byte| byte == b'/') else {
@@ -198,6 +204,14 @@ fn is_stdlib(package: &[u8], file: &[u8]) -> bool {
         .is_some_and(|root| root.ends_with(b"/src/"));
     trimmed || in_goroot || contains(file, b"/src/runtime/") || contains(file, b"/src/internal/")
 }
+
+/// Whether a name is one of some, sorted and short: nearly all others are told by their length.
+fn holds(names: &[&[u8]], name: &[u8]) -> bool {
+    name.len() <= LONGEST && names.binary_search(&name).is_ok()
+}
+
+/// The length of the longest name in [`PLUMBING`] and [`STDLIB_ROOTS`].
+const LONGEST: usize = b"sync/atomic".len();
 
 /// Where the path inside a module cache directory begins: after `name@v1.2.3/`.
 fn module_version_end(file: &[u8]) -> Option<usize> {
@@ -248,7 +262,9 @@ fn unescape(path: &[u8], out: &mut Vec<u8>) {
             .to_digit(16)
             .and_then(|digit| u8::try_from(digit).ok())
     };
-    let mut rest = path;
+    let plain = memchr::memchr(b'%', path).unwrap_or(path.len());
+    let (plain, mut rest) = path.split_at(plain);
+    out.extend_from_slice(plain);
     while let Some((&byte, after)) = rest.split_first() {
         if let (b'%', [high, low, tail @ ..]) = (byte, after)
             && let (Some(high), Some(low)) = (hex(high), hex(low))

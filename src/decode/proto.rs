@@ -85,7 +85,7 @@ pub(super) fn len(bytes: &[u8]) -> u64 {
 }
 
 /// Reads an inflated profile. Cost: about half the time of inflating it; memory besides the bytes is 16 bytes a
-/// string, 24 a location and a function, and up to 1 MiB of remembered stacks.
+/// string, 20 a location, 12 a function, and up to 1 MiB of remembered stacks.
 ///
 /// # Errors
 /// When it counts something else than what is wanted, holds the difference of two profiles, or is damaged.

@@ -264,7 +264,10 @@ impl<'t> Lines<'t> {
 
     /// The next line, which stays the next one.
     pub(super) fn peek(&self) -> Option<Line<'t>> {
-        let rest = self.text.get(self.start..).filter(|rest| !rest.is_empty())?;
+        let rest = self
+            .text
+            .get(self.start..)
+            .filter(|rest| !rest.is_empty())?;
         let end = memchr(b'\n', rest);
         let text = rest.get(..end.unwrap_or(rest.len()))?;
         Some(Line {

@@ -293,3 +293,12 @@ fn paths_made_up_of_versions_are_read_in_one_pass() {
         Origin::App
     );
 }
+
+#[test]
+fn no_reserved_name_is_longer_than_the_longest() {
+    for name in PLUMBING.iter().chain(&STDLIB_ROOTS) {
+        assert!(holds(&[name], name), "{}", String::from_utf8_lossy(name));
+    }
+    assert!(PLUMBING.is_sorted() && STDLIB_ROOTS.is_sorted());
+    assert!(!holds(&PLUMBING, b"sync/atomics") && !holds(&PLUMBING, b""));
+}

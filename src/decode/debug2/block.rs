@@ -113,7 +113,10 @@ pub(super) fn parse<'t>(
         }
         lines.pass(&line);
         if first == b'\t' {
-            if line.text.starts_with(b"\tgoroutine running on other thread") {
+            if line
+                .text
+                .starts_with(b"\tgoroutine running on other thread")
+            {
                 continue;
             }
             skip(lines);

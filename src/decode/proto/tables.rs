@@ -18,7 +18,7 @@ const MAX_SAMPLE_TYPES: usize = 16;
 pub(super) struct Tables<'a> {
     strings: Vec<&'a [u8]>,
     /// Name and file of a function, as places in `strings`.
-    functions: Numbered<(u64, u64)>,
+    functions: Numbered<(u32, u32)>,
     /// What a value counts, and its unit, as places in `strings`.
     sample_types: Vec<(u64, u64)>,
     /// How many locations there are.
@@ -118,9 +118,11 @@ impl<'a> Tables<'a> {
                             _ => {}
                         }
                     }
+                    // Where the string table never reaches stands for whatever it cannot reach.
+                    let place = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
                     tables
                         .functions
-                        .insert(id, (name, file))
+                        .insert(id, (place(name), place(file)))
                         .ok_or_else(|| damaged(bytes, function, TOO_MANY))?;
                 }
                 Field {
@@ -157,7 +159,7 @@ impl<'a> Tables<'a> {
     /// Symbol and source file of a function.
     pub(super) fn function(&self, id: u64) -> Option<(&'a [u8], &'a [u8])> {
         let (name, file) = self.functions.get(id)?;
-        self.string(name).zip(self.string(file))
+        self.string(name.into()).zip(self.string(file.into()))
     }
 
     /// Which values of a sample are those wanted.

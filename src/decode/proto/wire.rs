@@ -45,6 +45,11 @@ impl<'a> Fields<'a> {
         self.whole.len() - self.rest.len()
     }
 
+    #[allow(
+        clippy::inline_always,
+        reason = "a field handed over in memory costs more than it took to read"
+    )]
+    #[inline(always)]
     fn read(&mut self) -> Option<Field<'a>> {
         let key = varint(&mut self.rest)?;
         let tag = u32::try_from(key >> 3).ok().filter(|&tag| tag > 0)?;
@@ -73,6 +78,8 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>, DecodeError>;
 
+    #[allow(clippy::inline_always, reason = "as above")]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -123,7 +130,24 @@ pub(super) fn numbers(
 
 /// The number at the start of `bytes`, which then begin behind it; `None` when it does not end in 10 bytes or
 /// exceeds 64 bits.
+#[inline]
 fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    // Nearly all numbers of a profile are that short.
+    match *bytes {
+        [byte @ 0..=0x7f, after @ ..] => {
+            *bytes = after;
+            Some(u64::from(*byte))
+        }
+        [low, high @ 0..=0x7f, after @ ..] => {
+            *bytes = after;
+            Some(u64::from(low & 0x7f) | (u64::from(*high) << 7))
+        }
+        _ => long_varint(bytes),
+    }
+}
+
+/// The same of any length.
+fn long_varint(bytes: &mut &[u8]) -> Option<u64> {
     let (mut value, mut shift, mut rest) = (0, 0, *bytes);
     loop {
         let (&byte, after) = rest.split_first()?;
