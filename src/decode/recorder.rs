@@ -54,7 +54,7 @@ impl Sink for Recorder {
         let frames: Vec<&str> = stack
             .frames
             .iter()
-            .map(|id| &*self.frames[id.0 as usize])
+            .map(|id| &*self.frames[usize::try_from(id.0).unwrap()])
             .collect();
         let leaf = match stack.leaf {
             Leaf::Complete | Leaf::Stated | Leaf::Cut => String::new(),
@@ -87,7 +87,7 @@ impl Sink for Recorder {
         }
         line += &format!(" | {}", self.stacks[stack.0 as usize]);
         if let Some(creator) = facts.created_by {
-            line += &format!(" | {}", self.frames[creator.0 as usize]);
+            line += &format!(" | {}", self.frames[usize::try_from(creator.0).unwrap()]);
         }
         for (key, value) in facts.labels {
             line += &format!(

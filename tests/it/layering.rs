@@ -366,3 +366,35 @@ fn the_top_level_holds_nothing_but_what_belongs_there() {
         .collect();
     assert_eq!(strays, [""; 0], "in {}", root.display());
 }
+
+/// Cargo would otherwise refuse to fuzz what is locked, and nobody runs that every day.
+#[test]
+fn what_fuzzes_is_locked_to_the_same_crates() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let manifest = read("Cargo.toml");
+    let (_, direct) = manifest.split_once("\n[dependencies]\n").unwrap();
+    let (direct, _) = direct.split_once("\n[").unwrap();
+    let direct: BTreeSet<&str> = direct
+        .lines()
+        .filter_map(|line| line.split_once(" = "))
+        .filter(|(name, _)| !name.starts_with('#'))
+        .map(|(name, rest)| {
+            let renamed = rest.split_once("package = \"");
+            renamed.map_or(name, |(_, package)| package.split('"').next().unwrap())
+        })
+        .collect();
+    assert!(direct.len() > 30, "{direct:?}");
+    let lock = read("tests/fuzz/Cargo.lock");
+    let (_, ours) = lock.split_once("name = \"goroutine_exporter\"").unwrap();
+    let (ours, _) = ours.split_once("]\n").unwrap();
+    let locked: BTreeSet<&str> = ours
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix('"')?.split(['"', ' ']).next())
+        .collect();
+    let missing: Vec<_> = direct.difference(&locked).collect();
+    assert_eq!(
+        missing, [&""; 0],
+        "`cargo metadata` in tests/fuzz adds them"
+    );
+}

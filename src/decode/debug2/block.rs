@@ -9,6 +9,8 @@ use crate::profile::FrameText;
 
 /// The most calls kept of one stack. Go prints 100; a GOTRACEBACK=crash dump adds the runtime's own.
 const MAX_CALLS: usize = 512;
+/// The function that stands below every stack.
+const GOEXIT: &[u8] = b"runtime.goexit";
 /// What the line of the creator begins with.
 const CREATED_BY: &[u8] = b"created by ";
 
@@ -75,7 +77,7 @@ pub(super) struct Parsed<'a> {
 }
 
 /// Reads a block up to a blank line, the next header, or what is no part of it; `lines` goes on from the blank line or
-/// header that follows. The calls go to `calls`, except `runtime.goexit`, which stands below every stack.
+/// header that follows. The calls go to `calls`, except [`GOEXIT`].
 ///
 /// To `hasher` goes all of the block but the arguments of calls and the number of the goroutine that created it: where
 /// it got the same from two blocks, they read the same. Cost: each byte is looked at twice, once to find the lines.
@@ -125,10 +127,10 @@ pub(super) fn parse<'t>(
         if text.get(line.below) == Some(&b'\t')
             && let Some(place) = lines.next()
         {
-            let location = place.text.get(1..).unwrap_or_default();
             if first == b'c'
                 && let Some(creator) = line.text.strip_prefix(CREATED_BY)
             {
+                let location = place.text.get(1..).unwrap_or_default();
                 let function = without_goroutine(creator);
                 if function.len() < creator.len() {
                     feed(line.start + CREATED_BY.len() + function.len(), line.below);
@@ -151,13 +153,13 @@ pub(super) fn parse<'t>(
             if arguments.is_some() {
                 feed(line.start + name + 1, line.below);
             }
-            let call = Call {
-                function: (line.start, line.start + name),
-                location: (place.start + 1, place.start + place.text.len()),
-                foreign: arguments.is_none(),
-            };
-            if !ancestors && calls.len() < MAX_CALLS && call.function(text) != b"runtime.goexit" {
-                calls.push(call);
+            let below_all = name == GOEXIT.len() && line.text.starts_with(GOEXIT);
+            if !ancestors && !below_all && calls.len() < MAX_CALLS {
+                calls.push(Call {
+                    function: (line.start, line.start + name),
+                    location: (place.start + 1, place.start + place.text.len()),
+                    foreign: arguments.is_none(),
+                });
             }
         } else if let Some(creator) = line.text.strip_prefix(CREATED_BY) {
             if !ancestors {

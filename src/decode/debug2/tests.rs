@@ -234,3 +234,37 @@ fn a_goroutine_that_something_else_follows_is_whole_wherever_the_text_ends() {
     let log = "systemd: started\n".repeat(200_000);
     assert_eq!(with(&log), (1, 0, false));
 }
+
+#[test]
+fn blocks_that_differ_in_more_than_arguments_are_not_taken_for_each_other() {
+    let block = |id: u64, call: &str, creator: &str| {
+        format!(
+            "goroutine {id} [select]:\n{call}\n\t/a.go:1 +0x1\ncreated by {creator}\n\t/a.go:2 +0x1\n"
+        )
+    };
+    let blocks = [
+        block(1, "main.a(0x1)", "main.f in goroutine 1"),
+        block(2, "main.a(0x2, {0x3})", "main.f in goroutine 20"),
+        // Without an end of its arguments it is no call of Go's.
+        block(3, "main.a(", "main.f in goroutine 1"),
+        // A creator has no arguments: what looks so is its name.
+        block(4, "main.a(0x1)", "main.f(0x1)"),
+        block(5, "main.a(0x1)", "main.f(0x2)"),
+        block(6, "main.a(0x1)", "main.f in goroutine x"),
+        block(7, "main.a(0x1)(0x2)", "main.f in goroutine 1"),
+        block(8, "main.a(0x1)", "main.f in goroutine 300"),
+    ];
+    let read = [
+        "1 [select] | main.a@/a.go:1 | main.f@/a.go:2",
+        "1 [select] | main.a@/a.go:1 | main.f@/a.go:2",
+        "1 [select] | main.a(@/a.go:1 | main.f@/a.go:2",
+        "1 [select] | main.a@/a.go:1 | main.f(0x1)@/a.go:2",
+        "1 [select] | main.a@/a.go:1 | main.f(0x2)@/a.go:2",
+        "1 [select] | main.a@/a.go:1 | main.f in goroutine x@/a.go:2",
+        "1 [select] | main.a(0x1)@/a.go:1 | main.f@/a.go:2",
+        "1 [select] | main.a@/a.go:1 | main.f@/a.go:2",
+    ];
+    // Apart, and without blank lines between them.
+    check(&blocks.join("\n"), &read, 0);
+    check(&blocks.concat(), &read, 0);
+}

@@ -48,10 +48,15 @@ use std::time::SystemTime;
 use clap::Parser;
 use figures::median;
 use machine::load;
+use mimalloc::MiMalloc;
 use plot::Curve;
 use readers::{Cost, GO, Readers};
 use table::{Row, Table};
 use work::{CURVES, Encoding, Reader, SIZES, Work};
+
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// What to measure.
 #[derive(Debug, Parser)]
