@@ -24,8 +24,8 @@ pub(super) const MAX_GROUPS: usize = 1 << 14;
 /// The most locations, entries and creators kept for one group, among which the most frequent one is found.
 const MAX_ALTERNATIVES: usize = 32;
 
-/// Counts what a decoder pushes. Memory: about 40 bytes a distinct stack up to 32,768 of them, the text of the
-/// distinct frames, and some hundred bytes a group; the number of goroutines does not matter.
+/// Counts what a decoder pushes. Memory: about 100 bytes a distinct stack up to 32,768 of them, the text of the
+/// distinct functions, and some hundred bytes a group; the number of goroutines does not matter.
 #[derive(Debug)]
 pub struct Collector {
     judge: Judge,

@@ -30,7 +30,7 @@
 //!
 //! Memory: [`Limits::generation_bytes`] for the generation, twice that while it grows, and beside it at most 74 MB for what is known of
 //! its strings and stacks, 20 MB of batches, 110 bytes a goroutine up to [`Limits::goroutines`], 6 MB of events out of order, some
-//! hundred bytes for each of [`Limits::groups`] groups and as many sites, and the text of the distinct frames, up to 24
+//! hundred bytes for each of [`Limits::groups`] groups and as many sites, and the text of the distinct functions, up to 24
 //! MiB, with their names. What real programs need is far less: the bytes of one generation, and 1 to 10 MB. What does not fit is
 //! counted in [`Damage`]. Time: linear in the bytes, and never more than three looks at each stack.
 //!
