@@ -118,7 +118,7 @@ impl<'a> Tables<'a> {
                             _ => {}
                         }
                     }
-                    // Where the string table never reaches stands for whatever it cannot reach.
+                    // A place that takes more bits lies beyond any string table, as this one does.
                     let place = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
                     tables
                         .functions
