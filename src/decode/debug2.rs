@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Source: Go's runtime/traceback.go (`goroutineheader`, `traceback2`, `printcreatedby`, `printAncestorTraceback`),
-//! read in Go 1.19 to 1.27. Goroutines are counted as they come; a stack met before costs one hash of its text.
+//! read in Go 1.19 to 1.27. Goroutines are counted as they come; a block met before costs one hash of its text.
 //! A block that does not read costs itself: the next header is looked for from there on.
 
 mod block;
@@ -17,18 +17,15 @@ mod header;
 mod seen;
 #[cfg(test)]
 mod tests;
-
-use std::hash::{BuildHasher, Hasher};
-
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
+mod tree;
 
 use super::DecodeError;
 use super::text::{self, Lines, Section, Sections};
 use crate::profile::{Encoding, Facts, FrameId, FrameText, Leaf, Sink, Stack, StackId, Summary};
-use block::{Block, Call};
+use block::Said;
 use header::Header;
 use seen::Seen;
+use tree::{At, Tree};
 
 pub(super) use header::unquote;
 
@@ -41,8 +38,8 @@ pub(super) fn header(line: &[u8]) -> Option<Result<(u64, bool), ()>> {
 /// Where Go cuts a dump without a word: the largest buffer net/http/pprof tries (runtime/pprof/pprof.go,
 /// `writeGoroutineStacks`).
 pub(super) const GO_CUT_BYTES: u64 = 64 << 20;
-/// The most blocks remembered by the hash of their text.
-const MAX_REMEMBERED: usize = 1 << 15;
+/// The most calls kept of one stack. Go prints 100; a GOTRACEBACK=crash dump adds the runtime's own.
+const MAX_CALLS: usize = 512;
 /// Go 1.19 prints at most 100 frames, up to three of them hidden, and says nothing when there were more.
 const SILENT_CUT_FRAMES: usize = 97;
 
@@ -55,15 +52,24 @@ pub(super) struct Debug2 {
 
 #[derive(Debug, Default)]
 struct Reader {
-    hasher: RandomState,
-    known: HashTable<(u64, Known)>,
+    known: Tree<Known>,
+    block: Block,
     seen: Seen,
-    calls: Vec<Call>,
-    frames: Vec<FrameId>,
     label_text: Vec<u8>,
     headers: u64,
     damage: u64,
     truncated: bool,
+}
+
+/// What was read of a block below its header.
+#[derive(Debug, Default)]
+struct Block {
+    frames: Vec<FrameId>,
+    created_by: Option<FrameId>,
+    /// Whether the last call stands at its first instruction.
+    at_entry: bool,
+    elided: bool,
+    root_cut: bool,
 }
 
 /// What a block says beside its header.
@@ -131,8 +137,8 @@ impl Reader {
             let last = cut && line.below == section.len();
             match header::parse(line.text) {
                 None if last => {
-                    self.truncated |= line.text.starts_with(b"goroutine ")
-                        || b"goroutine ".starts_with(line.text);
+                    self.truncated |= line.text.starts_with(header::GOROUTINE)
+                        || header::GOROUTINE.starts_with(line.text);
                 }
                 None => {}
                 Some(Err(())) if last => self.truncated = true,
@@ -156,22 +162,117 @@ impl Reader {
         cut: bool,
         sink: &mut S,
     ) {
-        let mut hasher = self.hasher.build_hasher();
-        let parsed = block::parse(lines, &mut self.calls, &mut hasher);
-        let hash = hasher.finish();
-        match parsed.block {
-            _ if cut && !parsed.ended => self.truncated = true,
-            Ok(block) => {
-                let known = self.known.find(hash, |(known, _)| *known == hash);
-                let known = known.map(|(_, known)| *known);
-                // A block met before is what it was.
-                match known.or_else(|| self.read(hash, &block, lines.text(), sink)) {
-                    Some(known) => self.goroutine(header, &known, sink),
-                    None => self.damage += 1,
-                }
-            }
-            Err(()) => self.damage += 1,
+        match self.read(lines, sink) {
+            (_, false) if cut => self.truncated = true,
+            (Some(known), _) => self.goroutine(header, &known, sink),
+            (None, _) => self.damage += 1,
         }
+    }
+
+    /// What a block says, nothing where it does not read; and whether the text shows where it ends. Cost: of one met
+    /// before, see [`Tree::follow`]; of another each byte is looked at three times.
+    fn read<S: Sink>(&mut self, lines: &mut Lines<'_>, sink: &mut S) -> (Option<Known>, bool) {
+        if let Some(known) = self.recognise(lines) {
+            return (Some(known), lines.start() < lines.text().len());
+        }
+        let (text, block) = (lines.text(), &mut self.block);
+        block.clear();
+        let (mut at, mut here) = (Some(At::ROOT), lines.start());
+        let (mut ancestors, mut readable) = (false, true);
+        loop {
+            let (said, gap) = block::next(lines);
+            at = match gap {
+                Some(gap) => {
+                    let part = text.get(here..gap.start);
+                    here = gap.end;
+                    at.zip(part).and_then(|(at, part)| {
+                        let part = self.known.part(part, gap.kind)?;
+                        self.known.grow(at, &part)
+                    })
+                }
+                None => at,
+            };
+            match said {
+                Said::Call(call) => {
+                    let place = block::place(lines);
+                    // Such a line is the header of the next goroutine when its arguments are so.
+                    at = at.filter(|_| !call.function.starts_with(header::GOROUTINE));
+                    let full = block.frames.len() >= MAX_CALLS;
+                    if ancestors || full || call.is_goexit() {
+                        continue;
+                    }
+                    if let Some((frame, offset)) = call.at(place) {
+                        block.frames.push(sink.frame(frame));
+                        block.at_entry = !offset;
+                    } else {
+                        readable = false;
+                    }
+                }
+                Said::Creator(function, placed) => {
+                    let place = if placed { block::place(lines) } else { b"" };
+                    if !ancestors {
+                        let (file, line, _) = text::location(place).unwrap_or_default();
+                        block.created_by = Some(sink.frame(FrameText {
+                            function,
+                            file,
+                            line,
+                        }));
+                    }
+                }
+                Said::Elided { .. } if ancestors => {}
+                Said::Elided { root_cut } => {
+                    (block.elided, block.root_cut) = (true, root_cut);
+                }
+                Said::Ancestors => ancestors = true,
+                Said::Nothing => {}
+                Said::End { ended } if !readable => return (None, ended),
+                Said::End { ended } => {
+                    let known = block.known(sink);
+                    if let Some(at) =
+                        at.filter(|_| gap.is_some() && known.stack != StackId::TRANSIENT)
+                    {
+                        self.known.remember(at, known);
+                    }
+                    return (Some(known), ended);
+                }
+                Said::Broken { ended } => return (None, ended),
+            }
+        }
+    }
+
+    /// What is known of a block that was met before; `lines` goes on behind it then.
+    fn recognise(&self, lines: &mut Lines<'_>) -> Option<Known> {
+        let text = lines.text();
+        let (mut at, mut here) = (At::ROOT, lines.start());
+        loop {
+            if self.known.follow(&mut at, text, &mut here) {
+                break;
+            }
+            // Paths part here, and the end of the part is looked for, from the place of the last call on.
+            let mut reading = Lines::at(text, here);
+            if at != At::ROOT {
+                block::place(&mut reading);
+            }
+            let gap = loop {
+                match block::next(&mut reading) {
+                    (_, Some(gap)) => break gap,
+                    (Said::End { .. } | Said::Broken { .. }, None) => return None,
+                    (Said::Call(_) | Said::Creator(_, true), None) => {
+                        block::place(&mut reading);
+                    }
+                    _ => {}
+                }
+            };
+            let part = self.known.part(text.get(here..gap.start)?, gap.kind)?;
+            at = self.known.find(at, &part)?;
+            here = gap.end;
+            if gap.kind.is_end() {
+                break;
+            }
+        }
+        let known = self.known.known(at)?;
+        *lines = Lines::at(text, here);
+        Some(known)
     }
 
     fn goroutine<S: Sink>(&mut self, header: &Header<'_>, block: &Known, sink: &mut S) {
@@ -206,43 +307,28 @@ impl Reader {
             },
         );
     }
+}
 
-    /// What a block says; nothing when a location in it does not read.
-    fn read<S: Sink>(
-        &mut self,
-        hash: u64,
-        block: &Block<'_>,
-        text: &[u8],
-        sink: &mut S,
-    ) -> Option<Known> {
+impl Block {
+    fn clear(&mut self) {
         self.frames.clear();
-        for call in &self.calls {
-            self.frames.push(sink.frame(call.frame(text)?));
-        }
-        let silently_cut = !block.elided && self.calls.len() >= SILENT_CUT_FRAMES;
+        *self = Self {
+            frames: std::mem::take(&mut self.frames),
+            ..Self::default()
+        };
+    }
+
+    fn known<S: Sink>(&self, sink: &mut S) -> Known {
+        let silently_cut = !self.elided && self.frames.len() >= SILENT_CUT_FRAMES;
         let stack = sink.stack(Stack {
             frames: &self.frames,
             leaf: Leaf::Stated,
-            root_cut: block.root_cut || silently_cut,
+            root_cut: self.root_cut || silently_cut,
         });
-        let created_by = block.created_by.map(|(function, location)| {
-            let (file, line, _) = text::location(location).unwrap_or_default();
-            sink.frame(FrameText {
-                function,
-                file,
-                line,
-            })
-        });
-        let at_entry = matches!(self.calls.as_slice(), [only] if only.at_entry(text));
-        let read = Known {
+        Known {
             stack,
-            created_by,
-            at_entry,
-        };
-        if stack != StackId::TRANSIENT && self.known.len() < MAX_REMEMBERED {
-            self.known
-                .insert_unique(hash, (hash, read), |(hash, _)| *hash);
+            created_by: self.created_by,
+            at_entry: self.at_entry && self.frames.len() == 1,
         }
-        Some(read)
     }
 }

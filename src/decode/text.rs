@@ -249,7 +249,12 @@ pub(super) struct Lines<'t> {
 
 impl<'t> Lines<'t> {
     pub(super) fn new(text: &'t [u8]) -> Self {
-        Self { text, start: 0 }
+        Self::at(text, 0)
+    }
+
+    /// From the start of a line on.
+    pub(super) fn at(text: &'t [u8], start: usize) -> Self {
+        Self { text, start }
     }
 
     /// The whole text.
@@ -290,8 +295,25 @@ impl<'t> Lines<'t> {
     }
 }
 
-/// The digits at the start of `text` as a number, and the rest; `None` without digits or beyond 64 bits.
+/// The digits at the start of `text` as a number, and the rest; `None` without digits or beyond 64 bits. Cost: up to seven
+/// digits are read at once.
 pub(super) fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    if let Some(word) = text.first_chunk() {
+        let word = u64::from_le_bytes(*word);
+        // Digits are 0x30 to 0x39. What is carried from another byte only spoils those behind it.
+        let high = |word: u64| (word & every(0xf0)) ^ every(0x30);
+        let others = high(word) | high(word.wrapping_add(every(0x06)));
+        let unused = 64 - others.trailing_zeros() / 8 * 8;
+        if (8..64).contains(&unused) {
+            // As if there were zeros before them, whose first stands in the lowest byte: then pairs are added up.
+            let ones = (word << unused) & every(0x0f);
+            let tens = (ones.wrapping_mul(10) + (ones >> 8)) & 0x00ff_00ff_00ff_00ff;
+            let hundreds = (tens.wrapping_mul(100) + (tens >> 16)) & 0x0000_ffff_0000_ffff;
+            let value = (hundreds.wrapping_mul(10_000) + (hundreds >> 32)) & 0xffff_ffff;
+            let digits = usize::try_from(8 - unused / 8).ok()?;
+            return Some((value, text.get(digits..)?));
+        }
+    }
     let (mut value, mut rest) = (0_u64, text);
     while let [digit @ b'0'..=b'9', after @ ..] = rest {
         value = value
@@ -300,6 +322,11 @@ pub(super) fn number(text: &[u8]) -> Option<(u64, &[u8])> {
         rest = after;
     }
     (rest.len() < text.len()).then_some((value, rest))
+}
+
+/// A word of one byte.
+pub(super) const fn every(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
 }
 
 /// File and line of `path.go:12 +0x1d fp=0x.. sp=0x.. pc=0x..`, where what follows the number is optional, and
@@ -408,6 +435,49 @@ mod tests {
         let mut text = b"y".repeat(3 << 20);
         text.extend_from_slice(b"\nz\n");
         assert_eq!(sections(&text, 1 << 16).last().unwrap(), "Last: z");
+    }
+
+    #[test]
+    fn numbers_of_every_length_are_read_whatever_follows() {
+        let check = |digits: &str, expected: Option<u64>| {
+            for tail in [
+                "",
+                " ",
+                ":",
+                "/",
+                "a",
+                "-1",
+                "x1234567890123456",
+                "\n\u{ff}",
+            ] {
+                let text = format!("{digits}{tail}");
+                let read = expected.map(|value| (value, tail.as_bytes()));
+                assert_eq!(number(text.as_bytes()), read, "{text}");
+            }
+        };
+        for value in (0..1_100).chain((1..20).flat_map(|power| {
+            let value = 10_u64.pow(power);
+            [value - 1, value, value + 1, value / 10 * 7 + 3, value / 9]
+        })) {
+            check(&value.to_string(), Some(value));
+            check(&format!("00{value}"), Some(value));
+        }
+        check(&u64::MAX.to_string(), Some(u64::MAX));
+        check("18446744073709551616", None);
+        check("", None);
+        // The bytes around the digits, in each place.
+        for other in 0..=u8::MAX {
+            for at in 0..9 {
+                let mut text = *b"123456789";
+                text[at] = other;
+                let bytes = &text[..];
+                let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit());
+                let digits = digits.count();
+                let plain = std::str::from_utf8(&bytes[..digits]).unwrap().parse().ok();
+                let read = plain.map(|value: u64| (value, &bytes[digits..]));
+                assert_eq!(number(bytes), read, "{bytes:?}");
+            }
+        }
     }
 
     #[test]

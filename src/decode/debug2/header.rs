@@ -12,6 +12,9 @@ use std::ops::Range;
 
 use crate::decode::text::number;
 
+/// What a header begins with.
+pub(super) const GOROUTINE: &[u8] = b"goroutine ";
+
 /// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header<'a> {
@@ -31,7 +34,7 @@ pub(super) struct Header<'a> {
 /// # Errors
 /// When it begins like a header and is not well-formed.
 pub(super) fn parse(line: &[u8]) -> Option<Result<Header<'_>, ()>> {
-    let (id, rest) = number(line.strip_prefix(b"goroutine ")?)?;
+    let (id, rest) = number(line.strip_prefix(GOROUTINE)?)?;
     let state = match rest {
         [b' ', b'[', state @ ..] => state,
         [b' ', b'g', b'p', b'=', ..] => {

@@ -72,6 +72,101 @@ fn one_goroutine_of_each_form() {
     );
 }
 
+/// What of an ancestor's stack was left out is not missing in the goroutine's own.
+#[test]
+fn ancestors_change_nothing() {
+    check(
+        "goroutine 8 [select]:\nmain.a()\n\t/a.go:1 +0x1\ncreated by main.b in goroutine 5\n\t/a.go:2 +0x1\n[originating from goroutine 5]:\nmain.b()\n\t/a.go:2 +0x1\n...additional frames elided...\ncreated by main.c\n\t/a.go:3 +0x1\n",
+        &["1 [select] | main.a@/a.go:1 | main.b@/a.go:2"],
+        0,
+    );
+}
+
+/// Blocks put together at random from such lines, most of them more than once: each reads as it does alone.
+#[test]
+fn what_was_read_before_changes_nothing() {
+    const LINES: [&str; 24] = [
+        "main.a(0x1)\n\t/a.go:1 +0x1\n",
+        "main.a(0x22, {0x3, 0x4?}, ...)\n\t/a.go:1 +0x1\n",
+        "main.a(0x1)\n\t/a.go:1\n",
+        "main.a()\r\n\t/a.go:1 +0x1\r\n",
+        "main.b(0x1)\n\t/a.go:2 +0x1f fp=0xc00 sp=0xc00 pc=0x4\n",
+        "main.b(0xc000123456, 0xc000123456, 0xc000123456, 0xc000123456)\n\t/a b.go:2 +0x1\n",
+        "main.(*T).f(0x1)(0x2)\n\t/a.go:3 +0x1\n",
+        "main.g(\n\t/a.go:4 +0x1\n",
+        "main.g(*)\n\t/a.go:4 +0x1\n",
+        "cfunction\n\t?:0\n",
+        "cfunction\n\tpc=0x1\n",
+        "runtime.goexit({})\n\t/asm.s:1 +0x1\n",
+        "goroutine 5 gp=x(0x1)\n\t/a.go:5 +0x1\n",
+        "goroutine 5 gp=x( [)\n\t/a.go:5 +0x1\n",
+        "main.unplaced(0x1)\n\t/a.go\n",
+        "main.torn(0x1)\n",
+        "...additional frames elided...\n",
+        "...5 frames elided...\n",
+        "\tgoroutine running on other thread; stack unavailable\n",
+        "created by main.s in goroutine 1\n\t/s.go:7 +0x5\n",
+        "created by main.s in goroutine 20\n\t/s.go:7 +0x5\n",
+        "created by main.s\n\t/s.go:7 +0x5\n",
+        "[originating from goroutine 5]:\n",
+        "exit status 2\n",
+    ];
+    let mut state = 42_u32;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        usize::try_from(state >> 8).unwrap() % below
+    };
+    let read = |dump: &str| {
+        let (recorder, summary) = Recorder::read(dump.as_bytes());
+        let summary = summary.unwrap();
+        assert!(!summary.truncated);
+        (recorder.goroutines, summary.damage)
+    };
+    let (mut together, mut repeated) = (0, 0);
+    for _ in 0..300 {
+        let pool: Vec<String> = (0..6)
+            .map(|_| {
+                (0..=random(5))
+                    .map(|_| LINES[random(LINES.len())])
+                    .collect()
+            })
+            .collect();
+        let (mut dump, mut goroutines, mut damage) = (String::new(), Vec::new(), 0);
+        for number in 0..40 {
+            let block = format!("goroutine {} [select]:\n{}", 100 + number, pool[random(6)]);
+            let end = ["\n", "\n", "\r\n", ""][random(4)];
+            let alone = read(&format!("{block}\n"));
+            goroutines.extend(alone.0);
+            damage += alone.1;
+            dump += &block;
+            dump += end;
+            repeated += usize::from(number > 5);
+        }
+        dump.push('\n');
+        assert_eq!(read(&dump), (goroutines, damage), "{dump}");
+        together += 1;
+    }
+    assert_eq!((together, repeated), (300, 10_200));
+}
+
+/// A line can be a call with some arguments, and the header of a goroutine with others.
+#[test]
+fn a_header_that_looks_like_a_known_call_is_none() {
+    let block = |id: u32, arguments: &str| {
+        format!(
+            "goroutine {id} [select]:\nmain.a(0x1)\n\t/a.go:1 +0x1\ngoroutine 5 gp=x({arguments})\n\t/a.go:5 +0x1\n\n"
+        )
+    };
+    check(
+        &[block(1, "0x1"), block(2, " [")].concat(),
+        &[
+            "1 [select] | main.a@/a.go:1 < goroutine 5 gp=x@/a.go:5",
+            "1 [select] | main.a@/a.go:1",
+        ],
+        1,
+    );
+}
+
 #[test]
 fn what_surrounds_a_dump_is_passed_over() {
     check(
