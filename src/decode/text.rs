@@ -295,25 +295,8 @@ impl<'t> Lines<'t> {
     }
 }
 
-/// The digits at the start of `text` as a number, and the rest; `None` without digits or beyond 64 bits. Cost: up to seven
-/// digits are read at once.
+/// The digits at the start of `text` as a number, and the rest; `None` without digits or beyond 64 bits.
 pub(super) fn number(text: &[u8]) -> Option<(u64, &[u8])> {
-    if let Some(word) = text.first_chunk() {
-        let word = u64::from_le_bytes(*word);
-        // Digits are 0x30 to 0x39. What is carried from another byte only spoils those behind it.
-        let high = |word: u64| (word & every(0xf0)) ^ every(0x30);
-        let others = high(word) | high(word.wrapping_add(every(0x06)));
-        let unused = 64 - others.trailing_zeros() / 8 * 8;
-        if (8..64).contains(&unused) {
-            // As if there were zeros before them, whose first stands in the lowest byte: then pairs are added up.
-            let ones = (word << unused) & every(0x0f);
-            let tens = (ones.wrapping_mul(10) + (ones >> 8)) & 0x00ff_00ff_00ff_00ff;
-            let hundreds = (tens.wrapping_mul(100) + (tens >> 16)) & 0x0000_ffff_0000_ffff;
-            let value = (hundreds.wrapping_mul(10_000) + (hundreds >> 32)) & 0xffff_ffff;
-            let digits = usize::try_from(8 - unused / 8).ok()?;
-            return Some((value, text.get(digits..)?));
-        }
-    }
     let (mut value, mut rest) = (0_u64, text);
     while let [digit @ b'0'..=b'9', after @ ..] = rest {
         value = value
