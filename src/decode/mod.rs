@@ -107,9 +107,59 @@ pub fn decode_as<S: Sink>(
     limits: &Limits,
     sink: &mut S,
 ) -> Result<Summary, DecodeError> {
-    let mut decoder = Decoder::wanting(wanted, limits);
-    decoder.push(body, sink)?;
-    decoder.finish(sink)
+    let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    // What has to be whole is whole already, and is not copied.
+    match Form::of(text, wanted)? {
+        Some(Form::Gzip) => inflate(wanted, text, *limits, sink),
+        Some(Form::Protobuf) if proto::len(text) > limits.inflated_bytes => {
+            Err(DecodeError::TooLarge {
+                limit: limits.inflated_bytes,
+            })
+        }
+        Some(Form::Protobuf) => proto::decode(wanted, text, sink),
+        Some(Form::Debug1 | Form::Debug2) | None => {
+            let mut decoder = Decoder::wanting(wanted, limits);
+            decoder.push(body, sink)?;
+            decoder.finish(sink)
+        }
+    }
+}
+
+/// How a body is written, as far as its first bytes tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Gzip,
+    Protobuf,
+    Debug1,
+    Debug2,
+}
+
+impl Form {
+    /// Nothing for an empty body.
+    ///
+    /// # Errors
+    /// When it is nothing that holds what is wanted.
+    fn of(body: &[u8], wanted: Wanted) -> Result<Option<Self>, DecodeError> {
+        // The same bytes are looked at however large the pieces are.
+        let first = body.get(..SNIFF_BYTES).unwrap_or(body);
+        Ok(Some(match first {
+            [] => return Ok(None),
+            _ if first.starts_with(GZIP_MAGIC) => Self::Gzip,
+            _ if is_trace(first) => {
+                return Err(DecodeError::NotPprof {
+                    found: "an execution trace",
+                });
+            }
+            _ if is_binary(first) => Self::Protobuf,
+            _ if wanted != Wanted::Goroutines => {
+                return Err(DecodeError::NotPprof {
+                    found: "text, while of this profile only the protobuf form is read",
+                });
+            }
+            _ if debug1::is_debug1(first) => Self::Debug1,
+            _ => Self::Debug2,
+        }))
+    }
 }
 
 /// Whether these first bytes are the header of an execution trace.
@@ -194,12 +244,15 @@ impl Decoder {
     pub fn push<S: Sink>(&mut self, piece: &[u8], sink: &mut S) -> Result<(), DecodeError> {
         match &mut self.state {
             State::Sniffing(head) => {
-                head.extend_from_slice(piece);
-                if head.len() < SNIFF_BYTES + BYTE_ORDER_MARK.len() {
+                let missing = (SNIFF_BYTES + BYTE_ORDER_MARK.len()).saturating_sub(head.len());
+                let Some((first, rest)) = piece.split_at_checked(missing) else {
+                    head.extend_from_slice(piece);
                     return Ok(());
-                }
+                };
+                head.extend_from_slice(first);
                 let head = std::mem::take(head);
-                self.start(&head, sink)
+                self.start(&head, sink)?;
+                self.push(rest, sink)
             }
             State::Gzip(kept) => {
                 kept.extend_from_slice(piece);
@@ -265,24 +318,12 @@ impl Decoder {
 
     fn start<S: Sink>(&mut self, head: &[u8], sink: &mut S) -> Result<(), DecodeError> {
         let head = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
-        // The same bytes are looked at however large the pieces are.
-        let first = head.get(..SNIFF_BYTES).unwrap_or(head);
-        self.state = match first {
-            [] => return Ok(()),
-            _ if first.starts_with(GZIP_MAGIC) => State::Gzip(Vec::new()),
-            _ if is_trace(first) => {
-                return Err(DecodeError::NotPprof {
-                    found: "an execution trace",
-                });
-            }
-            _ if is_binary(first) => State::Protobuf(Vec::with_capacity(self.expected)),
-            _ if self.wanted != Wanted::Goroutines => {
-                return Err(DecodeError::NotPprof {
-                    found: "text, while of this profile only the protobuf form is read",
-                });
-            }
-            _ if debug1::is_debug1(first) => State::Debug1(Box::default()),
-            _ => State::Debug2(Box::default()),
+        self.state = match Form::of(head, self.wanted)? {
+            None => return Ok(()),
+            Some(Form::Gzip) => State::Gzip(Vec::new()),
+            Some(Form::Protobuf) => State::Protobuf(Vec::with_capacity(self.expected)),
+            Some(Form::Debug1) => State::Debug1(Box::default()),
+            Some(Form::Debug2) => State::Debug2(Box::default()),
         };
         self.push(head, sink)
     }

@@ -307,11 +307,6 @@ pub(super) fn number(text: &[u8]) -> Option<(u64, &[u8])> {
     (rest.len() < text.len()).then_some((value, rest))
 }
 
-/// A word of one byte.
-pub(super) const fn every(byte: u8) -> u64 {
-    u64::from_le_bytes([byte; 8])
-}
-
 /// File and line of `path.go:12 +0x1d fp=0x.. sp=0x.. pc=0x..`, where what follows the number is optional, and
 /// whether an offset follows. Paths may hold spaces and colons: the number stands behind the last colon.
 pub(super) fn location(text: &[u8]) -> Option<(&[u8], u32, bool)> {

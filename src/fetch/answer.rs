@@ -88,6 +88,12 @@ impl Answer {
         })
     }
 
+    /// The bytes that the body has, if it keeps to what was promised; at most as many as are allowed.
+    #[must_use]
+    pub fn promised(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
     /// The next bytes of the body, as they came; `None` at its end.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::config::Profile;
 use crate::fetch::{self, Answer, FetchError, Request};
 use crate::reading::Reading;
 
-/// Bytes set aside for a body before it comes: most profiles of healthy services fit.
+/// Bytes set aside for a body before it comes where nobody says how long it is: most profiles of healthy services fit.
 const BODY_START: usize = 16 * 1024;
 
 /// A probe that is under way: its place among all probes and its target's turn, given up when it ends.
@@ -81,7 +81,9 @@ impl Running<'_> {
         let opened = self.open(ask, &mut known).await;
         *phases = known.into();
         let mut answer = opened?;
-        let mut bytes = Vec::with_capacity(BODY_START);
+        // What grows leaves behind what it grew out of; pages that nothing is written to take no memory.
+        let promised = answer.promised().and_then(|all| usize::try_from(all).ok());
+        let mut bytes = Vec::with_capacity(promised.unwrap_or(BODY_START));
         let end = loop {
             match answer.chunk().await {
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),

@@ -2,7 +2,7 @@
 
 use memchr::memrchr;
 
-use crate::decode::text::{Line, Lines, every, location};
+use crate::decode::text::{Line, Lines, location};
 use crate::profile::FrameText;
 
 /// The function that stands below every stack.
@@ -237,6 +237,11 @@ fn below_arguments(arguments: &[u8]) -> Option<&[u8]> {
         end += 8;
     }
     None
+}
+
+/// A word of one byte.
+const fn every(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
 }
 
 /// Go's remarks that stand alone on a line.

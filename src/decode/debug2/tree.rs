@@ -17,6 +17,10 @@ const MAX_NODES: usize = 1 << 17;
 /// Nodes that are allocated at a time, so that growing copies nothing.
 const PAGE_NODES: usize = 1 << 12;
 
+/// The longest part kept: a path and two names of functions take some 200. A hostile dump can have so many bytes hashed in
+/// vain for every few of its own.
+const MAX_PART_BYTES: usize = 512;
+
 /// A part of a block, told by its text and by what follows it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
@@ -37,7 +41,7 @@ struct Node {
 }
 
 /// A place in the tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct At(u32);
 
 impl At {
@@ -105,6 +109,9 @@ impl<T: Copy> Tree<T> {
 
     /// What tells a part; nothing where it is too long to be kept.
     pub(super) fn part(&self, text: &[u8], then: GapKind) -> Option<Part> {
+        if text.len() > MAX_PART_BYTES {
+            return None;
+        }
         let len = u16::try_from(text.len()).ok()?;
         Some(Part {
             hash: self.hash(text),
@@ -312,6 +319,14 @@ mod tests {
         ] {
             assert_eq!(follow(&tree, text).0, known, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_long_part_is_not_kept() {
+        let tree = Tree::<u32>::default();
+        let part = |len| tree.part(&vec![b'x'; len], GapKind::Arguments);
+        assert!(part(MAX_PART_BYTES).is_some());
+        assert!(part(MAX_PART_BYTES + 1).is_none());
     }
 
     #[test]
