@@ -145,7 +145,8 @@ impl<T: Copy> Tree<T> {
             return Some(known);
         }
         if usize::try_from(self.len).is_ok_and(|len| len >= MAX_NODES) {
-            self.pages.clear();
+            // What they take is kept for those to come.
+            self.pages.iter_mut().for_each(Vec::clear);
             self.branches.clear();
             self.known.clear();
             self.len = 0;
@@ -178,14 +179,11 @@ impl<T: Copy> Tree<T> {
     }
 
     fn push(&mut self, node: Node) -> Option<At> {
-        if self
-            .pages
-            .last()
-            .is_none_or(|page| page.len() == PAGE_NODES)
-        {
+        let page = usize::try_from(self.len).ok()? / PAGE_NODES;
+        if self.pages.len() <= page {
             self.pages.push(Vec::with_capacity(PAGE_NODES));
         }
-        self.pages.last_mut()?.push(node);
+        self.pages.get_mut(page)?.push(node);
         let at = At(self.len);
         self.len += 1;
         Some(at)
@@ -337,7 +335,7 @@ mod tests {
             let (call, end) = (format!("call{number}("), "end\n\n");
             if grow(&mut tree, &[&call, end]).is_none() {
                 forgotten += 1;
-                assert_eq!((tree.len, tree.pages.len()), (0, 0));
+                assert_eq!((tree.len, tree.pages.iter().map(Vec::len).sum()), (0, 0));
             }
             know(&mut tree, &[&call, end], number);
             let text = format!("{call})\nend\n\n");
