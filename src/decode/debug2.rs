@@ -243,13 +243,13 @@ impl Reader {
     /// What is known of a block that was met before; `lines` goes on behind it then.
     fn recognise(&self, lines: &mut Lines<'_>) -> Option<Known> {
         let text = lines.text();
-        let (mut at, mut here) = (At::ROOT, lines.start());
+        let (mut at, mut rest) = (At::ROOT, text.get(lines.start()..)?);
         loop {
-            if self.known.follow(&mut at, text, &mut here) {
+            if self.known.follow(&mut at, &mut rest) {
                 break;
             }
             // Paths part here, and the end of the part is looked for, from the place of the last call on.
-            let mut reading = Lines::at(text, here);
+            let mut reading = Lines::new(rest);
             if at != At::ROOT {
                 block::place(&mut reading);
             }
@@ -263,15 +263,15 @@ impl Reader {
                     _ => {}
                 }
             };
-            let part = self.known.part(text.get(here..gap.start)?, gap.kind)?;
+            let part = self.known.part(rest.get(..gap.start)?, gap.kind)?;
             at = self.known.find(at, &part)?;
-            here = gap.end;
+            rest = rest.get(gap.end..)?;
             if gap.kind.is_end() {
                 break;
             }
         }
         let known = self.known.known(at)?;
-        *lines = Lines::at(text, here);
+        *lines = Lines::at(text, text.len() - rest.len());
         Some(known)
     }
 

@@ -41,8 +41,7 @@ pub struct Collector {
     labels: Vec<LabelValues>,
     highest_id: Option<u64>,
     depths: u64,
-    /// The words for a wait that came last, and what they mean: those of the next goroutine are nearly always the same.
-    stated: (Vec<u8>, WaitReason),
+    stated: Stated,
 }
 
 /// What was made of a stack.
@@ -74,6 +73,37 @@ struct Key {
 enum Pending {
     Known(WaitReason),
     Hidden(u16),
+}
+
+impl Pending {
+    /// What frames tell they tell in every encoding, so it goes before words.
+    fn new(stack: Wait, words: Option<WaitReason>) -> Self {
+        match (stack, words) {
+            (Wait::Stated(told), Some(WaitReason::Semacquire)) => Self::Known(told),
+            (Wait::Known(reason), _) | (_, Some(reason)) => Self::Known(reason),
+            (Wait::Hidden(id), None) => Self::Hidden(id),
+            (Wait::Stated(_), None) => Self::Known(WaitReason::Unknown),
+        }
+    }
+}
+
+/// The words for a wait that came last, and what they mean: those of the next goroutine are nearly always the same.
+#[derive(Debug)]
+struct Stated {
+    words: Vec<u8>,
+    reason: WaitReason,
+}
+
+impl Stated {
+    fn reason(&mut self, words: Option<&[u8]>) -> Option<WaitReason> {
+        let words = words?;
+        if self.words != words {
+            self.words.clear();
+            self.words.extend_from_slice(words);
+            self.reason = stated(words);
+        }
+        Some(self.reason)
+    }
 }
 
 #[derive(Debug)]
@@ -147,7 +177,10 @@ impl Collector {
             labels: vec![LabelValues::default(); rules.labels().len()],
             highest_id: None,
             depths: 0,
-            stated: (Vec::new(), stated(b"")),
+            stated: Stated {
+                words: Vec::new(),
+                reason: stated(b""),
+            },
         }
     }
 
@@ -309,24 +342,6 @@ impl Collector {
         }
     }
 
-    /// Why goroutines wait. What frames tell they tell in every encoding, so it goes before words.
-    fn wait(&mut self, stack: &Judged, words: Option<&[u8]>) -> Pending {
-        let words = words.map(|words| {
-            if self.stated.0 != words {
-                self.stated.0.clear();
-                self.stated.0.extend_from_slice(words);
-                self.stated.1 = stated(words);
-            }
-            self.stated.1
-        });
-        match (stack.wait, words) {
-            (Wait::Stated(told), Some(WaitReason::Semacquire)) => Pending::Known(told),
-            (Wait::Known(reason), _) | (_, Some(reason)) => Pending::Known(reason),
-            (Wait::Hidden(id), None) => Pending::Hidden(id),
-            (Wait::Stated(_), None) => Pending::Known(WaitReason::Unknown),
-        }
-    }
-
     /// The number of the group that goroutines belong to; nothing where there are too many groups or names.
     fn group(&mut self, stack: &Judged, wait: Pending, not_started: bool) -> Option<u32> {
         let (blocking, app) = if not_started {
@@ -368,57 +383,69 @@ impl Collector {
 
     /// Counts goroutines, and tells the number of their group; nothing where they are of no group that is kept.
     pub(super) fn add(&mut self, stack: StackId, facts: &Facts<'_>) -> Option<u32> {
-        let known = self.stacks.get(stack);
         self.total = self.total.saturating_add(facts.count);
-        let depths = u64::from(known.judged.depth).saturating_mul(facts.count);
-        self.depths = self.depths.saturating_add(depths);
         if facts.leaked {
             self.leaked = self.leaked.saturating_add(facts.count);
         }
         self.highest_id = self.highest_id.max(facts.id);
-        if known.judged.watches != 0 {
+        if !self.labels.is_empty() {
+            self.count_labels(facts);
+        }
+        let judged = &self.stacks.get(stack).judged;
+        let depths = u64::from(judged.depth).saturating_mul(facts.count);
+        self.depths = self.depths.saturating_add(depths);
+        if judged.watches != 0 {
             for (bit, count) in self.watches.iter_mut().enumerate() {
-                if known.judged.watches & (1 << bit) != 0 {
+                if judged.watches & (1 << bit) != 0 {
                     *count = count.saturating_add(facts.count);
                 }
             }
         }
-        if !self.labels.is_empty() {
-            self.count_labels(facts);
+        let wait = Pending::new(judged.wait, self.stated.reason(facts.wait_reason));
+        if let Some(KnownStack {
+            judged,
+            last: Some(last),
+        }) = self.stacks.get_mut(stack)
+            && last.wait == wait
+            && !facts.not_started
+            && let Some(group) = group(&mut self.groups, last.group)
+        {
+            last.untold = last.untold.saturating_add(facts.count);
+            group.add(judged, facts);
+            return Some(last.group);
         }
-        let wait = self.wait(&known.judged, facts.wait_reason);
-        let again = known
-            .last
-            .filter(|last| last.wait == wait && !facts.not_started);
-        let number = match again {
-            Some(last) => Some(last.group),
-            None => self.group(&known.judged, wait, facts.not_started),
+        self.add_elsewhere(stack, wait, facts)
+    }
+
+    /// Goes to another group than the goroutines of this stack went to before, if there were any.
+    fn add_elsewhere(&mut self, stack: StackId, wait: Pending, facts: &Facts<'_>) -> Option<u32> {
+        let KnownStack { judged, last } = *self.stacks.get(stack);
+        let Some(number) = self.group(&judged, wait, facts.not_started) else {
+            self.unlisted = self.unlisted.saturating_add(facts.count);
+            return None;
         };
-        let at = number.and_then(|number| usize::try_from(number).ok());
-        match at.and_then(|at| self.groups.get_mut(at)) {
-            Some(group) => group.add(&known.judged, facts),
-            None => self.unlisted = self.unlisted.saturating_add(facts.count),
+        if let Some(group) = group(&mut self.groups, number) {
+            group.add(&judged, facts);
         }
         // Where one has not begun to run, its stack says nothing of places.
-        if let Some(group) = number.filter(|_| !facts.not_started) {
-            let mut last = again.unwrap_or(Last {
+        if !facts.not_started {
+            let new = Last {
                 wait,
-                group,
-                untold: 0,
-            });
-            last.untold = last.untold.saturating_add(facts.count);
-            match self.stacks.get_mut(stack) {
+                group: number,
+                untold: facts.count,
+            };
+            let before = match self.stacks.get_mut(stack) {
                 Some(kept) => {
-                    kept.last = Some(last);
-                    let before = known.last.filter(|_| again.is_none());
-                    if let Some(before) = before {
-                        tell(&mut self.groups, &known.judged, &before);
-                    }
+                    kept.last = Some(new);
+                    last
                 }
-                None => tell(&mut self.groups, &known.judged, &last),
+                None => Some(new),
+            };
+            if let Some(before) = before {
+                tell(&mut self.groups, &judged, &before);
             }
         }
-        number
+        Some(number)
     }
 
     fn count_labels(&mut self, facts: &Facts<'_>) {
@@ -525,10 +552,13 @@ impl Counted {
     }
 }
 
+fn group(groups: &mut [Counted], number: u32) -> Option<&mut Counted> {
+    groups.get_mut(usize::try_from(number).ok()?)
+}
+
 /// Tells a group the places of goroutines of one stack.
 fn tell(groups: &mut [Counted], stack: &Judged, last: &Last) {
-    let at = usize::try_from(last.group).ok();
-    if let Some(group) = at.and_then(|at| groups.get_mut(at)) {
+    if let Some(group) = group(groups, last.group) {
         group.locate(stack, last.untold);
     }
 }

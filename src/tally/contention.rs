@@ -124,7 +124,7 @@ impl Sink for ContentionCollector {
 
     fn count(&mut self, stack: StackId, facts: &Facts<'_>) {
         self.total.add(facts);
-        let Some(key) = self.stacks.get(stack) else {
+        let Some(key) = *self.stacks.get(stack) else {
             return;
         };
         let full = self.places.len() >= MAX_GROUPS;

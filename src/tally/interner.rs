@@ -21,20 +21,45 @@ const MAX_TEXT_BYTES: usize = 24 << 20;
 pub(super) struct Frames {
     text: Vec<u8>,
     functions: Vec<Function>,
-    index: HashTable<u32>,
+    /// Where the paths of the files lie in the text.
+    files: Vec<Span>,
+    function_index: HashTable<u32>,
+    file_index: HashTable<u32>,
     hasher: RandomState,
+    /// The function that was asked for last.
+    last: u32,
 }
 
 #[derive(Debug)]
 struct Function {
-    /// Where symbol and file begin in the text, and where the file ends.
-    start: u32,
-    middle: u32,
-    end: u32,
+    /// Where the symbol lies in the text.
+    symbol: Span,
+    /// The number of the file. Few files have most of the functions, so the text that is compared is nearly always at hand.
+    path: u32,
+    /// The function that was asked for after it: most have one caller, and stacks are told call by call.
+    next: u32,
     class: FrameClass,
     /// The display name of the symbol, and of the file, once they were asked for.
     name: Option<NameId>,
     file: Option<NameId>,
+}
+
+/// A piece of the text.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    fn of(self, text: &[u8]) -> &[u8] {
+        let range = usize::try_from(self.start)
+            .ok()
+            .zip(usize::try_from(self.end).ok());
+        range
+            .and_then(|(start, end)| text.get(start..end))
+            .unwrap_or_default()
+    }
 }
 
 impl Frames {
@@ -45,8 +70,11 @@ impl Frames {
         Self {
             text: Vec::new(),
             functions: Vec::new(),
-            index: HashTable::new(),
+            files: Vec::new(),
+            function_index: HashTable::new(),
+            file_index: HashTable::new(),
             hasher: RandomState::default(),
+            last: 0,
         }
     }
 
@@ -62,77 +90,115 @@ impl Frames {
         FrameId((u64::from(function) << 32) | u64::from(line))
     }
 
-    /// The number of a function of a file; nothing where there is no room for its text.
+    /// The number of a function of a file; nothing where there is no room for its text. Cost: two comparisons where it is
+    /// the one that is foreseen, else a hash and two.
     pub(super) fn function(&mut self, symbol: &[u8], file: &[u8], rules: &Rules) -> Option<u32> {
+        let foreseen = at(&self.functions, self.last).map(|last| last.next);
+        if let Some(number) =
+            foreseen.filter(|&number| self.text_of(number) == Some((symbol, file)))
+        {
+            self.last = number;
+            return Some(number);
+        }
+        let number = self.find(symbol, file, rules)?;
+        let last = std::mem::replace(&mut self.last, number);
+        if let Some(last) = self.of_mut(last) {
+            last.next = number;
+        }
+        Some(number)
+    }
+
+    fn find(&mut self, symbol: &[u8], file: &[u8], rules: &Rules) -> Option<u32> {
         let hash = hash_text(&self.hasher, symbol, file);
-        let (text, functions) = (&self.text, &self.functions);
-        let same = |&known: &u32| text_of(text, at(functions, known)) == (symbol, file);
-        if let Some(&known) = self.index.find(hash, same) {
+        let same = |&known: &u32| self.text_of(known) == Some((symbol, file));
+        if let Some(&known) = self.function_index.find(hash, same) {
             return Some(known);
         }
         let room = self.functions.len() < MAX_FUNCTIONS;
         let next = u32::try_from(self.functions.len()).ok().filter(|_| room)?;
-        let middle = self.text.len() + symbol.len();
-        let end = middle + file.len();
-        if end > MAX_TEXT_BYTES {
-            return None;
-        }
-        let bound = |at: usize| u32::try_from(at).ok();
-        let (start, middle, end) = (bound(self.text.len())?, bound(middle)?, bound(end)?);
-        self.text.extend_from_slice(symbol);
-        self.text.extend_from_slice(file);
-        let class = rules.frame(symbol, file);
+        let path = self.path(file)?;
+        let symbol_at = self.keep(symbol)?;
         self.functions.push(Function {
-            start,
-            middle,
-            end,
-            class,
+            symbol: symbol_at,
+            path,
+            next: u32::MAX,
+            class: rules.frame(symbol, file),
             name: None,
             file: None,
         });
-        let (text, functions, hasher) = (&self.text, &self.functions, &self.hasher);
-        self.index.insert_unique(hash, next, |&known| {
-            let (function, file) = text_of(text, at(functions, known));
-            hash_text(hasher, function, file)
+        let (text, functions, files) = (&self.text, &self.functions, &self.files);
+        let hasher = &self.hasher;
+        self.function_index.insert_unique(hash, next, |&known| {
+            let (symbol, file) = text_of(text, functions, files, known).unwrap_or_default();
+            hash_text(hasher, symbol, file)
         });
         Some(next)
     }
 
+    /// The number of a file; nothing where there is no room for its path.
+    fn path(&mut self, file: &[u8]) -> Option<u32> {
+        let hash = self.hasher.hash_one(file);
+        let (text, files) = (&self.text, &self.files);
+        let same = |&known: &u32| at(files, known).is_some_and(|span| span.of(text) == file);
+        if let Some(&known) = self.file_index.find(hash, same) {
+            return Some(known);
+        }
+        let next = u32::try_from(self.files.len()).ok()?;
+        let span = self.keep(file)?;
+        self.files.push(span);
+        let (text, files, hasher) = (&self.text, &self.files, &self.hasher);
+        self.file_index.insert_unique(hash, next, |&known| {
+            hasher.hash_one(at(files, known).map_or(&[][..], |span| span.of(text)))
+        });
+        Some(next)
+    }
+
+    /// Adds to the text.
+    fn keep(&mut self, piece: &[u8]) -> Option<Span> {
+        let end = self.text.len() + piece.len();
+        if end > MAX_TEXT_BYTES {
+            return None;
+        }
+        let bound = |at: usize| u32::try_from(at).ok();
+        let (start, end) = (bound(self.text.len())?, bound(end)?);
+        self.text.extend_from_slice(piece);
+        Some(Span { start, end })
+    }
+
+    /// Symbol and file of a function.
+    fn text_of(&self, function: u32) -> Option<(&[u8], &[u8])> {
+        text_of(&self.text, &self.functions, &self.files, function)
+    }
+
     pub(super) fn class(&self, id: FrameId) -> Option<FrameClass> {
-        self.of(id).map(|function| function.class)
+        at(&self.functions, parts(id)?.0).map(|function| function.class)
     }
 
     /// The display name of a frame's function, worked out once.
     pub(super) fn name(&mut self, id: FrameId, names: &mut Names) -> Option<NameId> {
-        let function = self.of(id)?;
+        let (number, _) = parts(id)?;
+        let function = at(&self.functions, number)?;
         if function.name.is_some() {
             return function.name;
         }
-        let (symbol, _) = text_of(&self.text, Some(function));
-        let name = names.intern(&display(symbol));
-        self.of_mut(id)?.name = Some(name);
+        let name = names.intern(&display(function.symbol.of(&self.text)));
+        self.of_mut(number)?.name = Some(name);
         Some(name)
     }
 
     /// Source file, relative to its module, and line of a frame. The file is worked out once.
     pub(super) fn place(&mut self, id: FrameId, names: &mut Names) -> Option<(NameId, u32)> {
-        let (_, line) = parts(id)?;
-        let function = self.of(id)?;
-        if let Some(file) = function.file {
+        let (number, line) = parts(id)?;
+        if let Some(file) = at(&self.functions, number)?.file {
             return Some((file, line));
         }
-        let (symbol, file) = text_of(&self.text, Some(function));
+        let (symbol, file) = self.text_of(number)?;
         let file = names.intern(&relative_file(symbol, file));
-        self.of_mut(id)?.file = Some(file);
+        self.of_mut(number)?.file = Some(file);
         Some((file, line))
     }
 
-    fn of(&self, id: FrameId) -> Option<&Function> {
-        at(&self.functions, parts(id)?.0)
-    }
-
-    fn of_mut(&mut self, id: FrameId) -> Option<&mut Function> {
-        let (function, _) = parts(id)?;
+    fn of_mut(&mut self, function: u32) -> Option<&mut Function> {
         self.functions.get_mut(usize::try_from(function).ok()?)
     }
 }
@@ -155,19 +221,15 @@ fn hash_text(hasher: &RandomState, function: &[u8], file: &[u8]) -> u64 {
 }
 
 /// Symbol and file of a function.
-fn text_of<'t>(text: &'t [u8], function: Option<&Function>) -> (&'t [u8], &'t [u8]) {
-    let slice = |start: u32, end: u32| {
-        let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-        range
-            .and_then(|(start, end)| text.get(start..end))
-            .unwrap_or_default()
-    };
-    function.map_or((b"", b""), |function| {
-        (
-            slice(function.start, function.middle),
-            slice(function.middle, function.end),
-        )
-    })
+fn text_of<'t>(
+    text: &'t [u8],
+    functions: &[Function],
+    files: &[Span],
+    number: u32,
+) -> Option<(&'t [u8], &'t [u8])> {
+    let function = at(functions, number)?;
+    let file = at(files, function.path)?;
+    Some((function.symbol.of(text), file.of(text)))
 }
 
 /// A display name by number.

@@ -133,9 +133,9 @@ impl<T: Copy> Kept<T> {
         }
     }
 
-    pub(super) fn get(&self, stack: StackId) -> T {
+    pub(super) fn get(&self, stack: StackId) -> &T {
         let at = usize::try_from(stack.0).ok();
-        *at.and_then(|at| self.stacks.get(at))
+        at.and_then(|at| self.stacks.get(at))
             .unwrap_or(&self.transient)
     }
 

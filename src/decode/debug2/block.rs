@@ -95,25 +95,30 @@ impl GapKind {
         matches!(self, Self::Blank | Self::Header)
     }
 
-    /// Where this ends that begins at a place of a text; nothing where it is not written as usual, or something
-    /// in it could be taken for its beginning.
-    pub(super) fn end(self, text: &[u8], start: usize) -> Option<usize> {
-        let (before, here) = text.split_at_checked(start)?;
-        let below = match self {
-            Self::Arguments => {
-                before.strip_suffix(b"(")?;
-                below_arguments(here)?
-            }
+    /// What follows this in a text, of which it is what stands behind a part; nothing where it is not written as usual,
+    /// or something in it could be taken for its beginning.
+    #[inline]
+    pub(super) fn below<'t>(self, part: &[u8], text: &'t [u8]) -> Option<&'t [u8]> {
+        if self == Self::Arguments {
+            part.strip_suffix(b"(")?;
+            return below_arguments(text);
+        }
+        self.below_other(text)
+    }
+
+    /// The same of those that each block has one of.
+    #[inline(never)]
+    fn below_other(self, text: &[u8]) -> Option<&[u8]> {
+        match self {
             Self::Number => {
-                let number = here.strip_prefix(IN_GOROUTINE)?;
+                let number = text.strip_prefix(IN_GOROUTINE)?;
                 let digits = number.iter().position(|byte| !byte.is_ascii_digit())?;
                 let end = number.get(digits..)?;
-                end.strip_prefix(b"\r").unwrap_or(end).strip_prefix(b"\n")?
+                end.strip_prefix(b"\r").unwrap_or(end).strip_prefix(b"\n")
             }
-            Self::Blank => here,
-            Self::Header => return is_header(&Lines::new(here).next()?).then_some(start),
-        };
-        Some(text.len() - below.len())
+            Self::Header => is_header(&Lines::new(text).next()?).then_some(text),
+            Self::Arguments | Self::Blank => Some(text),
+        }
     }
 }
 
@@ -216,21 +221,21 @@ fn without_number(creator: &[u8]) -> &[u8] {
     before.strip_suffix(IN_GOROUTINE).unwrap_or(creator)
 }
 
-/// What follows the arguments of a call and their line; nothing where another parenthesis opens in them. Cost: eight
-/// bytes are looked at at once, and nothing is set up: less than memchr, since few are longer than 50.
+/// What follows the arguments of a call and their line; nothing where another parenthesis opens in them, or they are not
+/// ASCII. Cost: eight bytes are looked at at once, and nothing is set up: less than memchr, since few are longer than 50.
 fn below_arguments(arguments: &[u8]) -> Option<&[u8]> {
     /// The bits in which a line end and a parenthesis differ; without them a backspace and `*` are the same too.
     const BITS: u64 = every(b'\n' ^ b'(');
     const SAME: u64 = every(b'\n' & b'(');
     let mut end = 0;
     for word in arguments.as_chunks().0 {
-        // The highest bit of each byte that is one of those; behind the first there may be false ones.
+        // The highest bit of each byte that is one of those; it may also be so behind the first, or beyond ASCII.
         let word = (u64::from_le_bytes(*word) & !BITS) ^ SAME;
-        let found = word.wrapping_sub(every(0x01)) & !word & every(0x80);
+        let found = word.wrapping_sub(every(0x01)) & every(0x80);
         if found != 0 {
             end += usize::try_from(found.trailing_zeros() / 8).unwrap_or_default();
-            return match arguments.get(..end)? {
-                [.., b')'] | [.., b')', b'\r'] => arguments.get(end..)?.strip_prefix(b"\n"),
+            return match arguments.split_at_checked(end)? {
+                ([.., b')'] | [.., b')', b'\r'], [b'\n', below @ ..]) => Some(below),
                 _ => None,
             };
         }

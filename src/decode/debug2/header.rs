@@ -47,8 +47,12 @@ pub(super) fn parse(line: &[u8]) -> Option<Result<Header<'_>, ()>> {
 }
 
 fn parse_state(id: u64, text: &[u8]) -> Option<Header<'_>> {
+    let first = memchr::memchr3(b',', b']', b'{', text)?;
     // Go 1.26 puts labels inside the bracket, where their values may hold brackets of their own.
-    let stop = memchr::memchr2(b']', b'{', text)?;
+    let stop = match text.get(first)? {
+        b',' => first + memchr::memchr2(b']', b'{', text.get(first..)?)?,
+        _ => first,
+    };
     let inside = text
         .get(..stop)?
         .strip_suffix(b" labels:")
@@ -73,13 +77,12 @@ fn parse_state(id: u64, text: &[u8]) -> Option<Header<'_>> {
         leaked: false,
         labels,
     };
-    // Both are too short for a search that has to be set up.
-    let comma = |text: &[u8]| {
-        text.iter()
-            .position(|&byte| byte == b',')
-            .unwrap_or(text.len())
+    let comma = |text: &[u8]| memchr::memchr(b',', text).unwrap_or(text.len());
+    let end = match state.get(first) {
+        Some(b',') | None => first.min(state.len()),
+        Some(_) => comma(state),
     };
-    let (mut reason, mut rest) = state.split_at(comma(state));
+    let (mut reason, mut rest) = state.split_at(end);
     while reason.last() == Some(&b')') {
         if let Some(cut) = reason.strip_suffix(b" (leaked)") {
             header.leaked = true;
@@ -95,11 +98,16 @@ fn parse_state(id: u64, text: &[u8]) -> Option<Header<'_>> {
     }
     header.wait_reason = reason;
     while let Some(attribute) = rest.strip_prefix(b", ") {
-        let end = comma(attribute);
-        if let Some((minutes, b" minutes")) = number(attribute.get(..end)?) {
+        let minutes = number(attribute).and_then(|(minutes, unit)| {
+            let after = unit.strip_prefix(b" minutes")?;
+            (after.is_empty() || after.starts_with(b",")).then_some((minutes, after))
+        });
+        rest = if let Some((minutes, after)) = minutes {
             header.minutes = Some(minutes);
-        }
-        rest = attribute.get(end..)?;
+            after
+        } else {
+            attribute.get(comma(attribute)..)?
+        };
     }
     Some(header)
 }

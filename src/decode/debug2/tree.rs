@@ -30,6 +30,15 @@ pub(super) struct Part {
     then: GapKind,
 }
 
+impl Part {
+    /// The hash of the way to it from a place in the tree: its own is keyed and spread already.
+    fn from(&self, At(at): At) -> u64 {
+        let place = (u64::from(at) << 2) | self.then as u64;
+        self.hash
+            .wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Node {
     hash: u64,
@@ -58,8 +67,8 @@ impl At {
 pub(super) struct Tree<T> {
     pages: Vec<Vec<Node>>,
     len: u32,
-    /// The nodes that do not stand right behind the one they follow, with that one.
-    branches: HashTable<(At, At)>,
+    /// The nodes that do not stand right behind the one they follow, each with the hash of that way.
+    branches: HashTable<(u64, At)>,
     known: Vec<T>,
     hasher: RandomState,
 }
@@ -77,30 +86,27 @@ impl<T> Default for Tree<T> {
 }
 
 impl<T: Copy> Tree<T> {
-    /// Goes on from a place in the tree, and in the text from where a part begins, as far as what is foreseen is there;
-    /// whether the block ended. Cost: one hash of the text, and a look at each byte of what lies between the parts.
-    pub(super) fn follow(&self, at: &mut At, text: &[u8], here: &mut usize) -> bool {
+    /// Goes on from a place in the tree, and in a text that begins with a part, as far as what is foreseen is there; whether
+    /// the block ended. Cost: one hash of the text, and a look at each byte of what lies between the parts.
+    pub(super) fn follow(&self, at: &mut At, text: &mut &[u8]) -> bool {
         loop {
             let nodes = behind(&self.pages, at.below());
             if nodes.is_empty() {
                 return false;
             }
             for node in nodes {
-                let part = text
-                    .get(*here..)
-                    .and_then(|rest| rest.get(..node.len.into()));
-                let Some((part, then)) = part.zip(node.then) else {
+                let Some((part, rest)) = text.split_at_checked(node.len.into()) else {
                     return false;
                 };
                 // Looked at first, since it costs less than the hash.
-                let Some(end) = then.end(text, *here + part.len()) else {
+                let Some(below) = node.then.and_then(|then| then.below(part, rest)) else {
                     return false;
                 };
                 if self.hash(part) != node.hash {
                     return false;
                 }
-                (*at, *here) = (at.below(), end);
-                if then.is_end() {
+                (*at, *text) = (at.below(), below);
+                if node.then.is_some_and(GapKind::is_end) {
                     return true;
                 }
             }
@@ -130,9 +136,8 @@ impl<T: Copy> Tree<T> {
         if same(at.below()) {
             return Some(at.below());
         }
-        let found = self
-            .branches
-            .find(branch(at, part.hash), |&(from, to)| from == at && same(to));
+        let way = part.from(at);
+        let found = self.branches.find(way, |&(known, _)| known == way);
         found.map(|&(_, to)| to)
     }
 
@@ -170,11 +175,9 @@ impl<T: Copy> Tree<T> {
             self.push(Node { then: None, ..new })?;
         }
         let place = self.push(new)?;
-        let pages = &self.pages;
+        let way = part.from(at);
         self.branches
-            .insert_unique(branch(at, part.hash), (at, place), |&(from, to)| {
-                branch(from, node(pages, to).map_or(0, |node| node.hash))
-            });
+            .insert_unique(way, (way, place), |&(way, _)| way);
         Some(place)
     }
 
@@ -215,11 +218,6 @@ impl<T: Copy> Tree<T> {
     fn node(&self, at: At) -> Option<&Node> {
         node(&self.pages, at)
     }
-}
-
-/// The hash of a branch: that of a part is keyed and spread already.
-fn branch(At(from): At, part: u64) -> u64 {
-    part.wrapping_add(u64::from(from).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 /// The nodes of a page from a place on.
@@ -264,9 +262,9 @@ mod tests {
 
     /// What is known of a text, if it is foreseen from the root on, and how much of it was.
     fn follow(tree: &Tree<u32>, text: &str) -> (Option<u32>, usize) {
-        let (mut at, mut here) = (At::ROOT, 0);
-        let ended = tree.follow(&mut at, text.as_bytes(), &mut here);
-        (tree.known(at).filter(|_| ended), here)
+        let (mut at, mut rest) = (At::ROOT, text.as_bytes());
+        let ended = tree.follow(&mut at, &mut rest);
+        (tree.known(at).filter(|_| ended), text.len() - rest.len())
     }
 
     #[test]
@@ -298,9 +296,10 @@ mod tests {
         tree.grow(At::ROOT, &part).unwrap();
         know(&mut tree, &["x(", "b(", "end\n\n"], 2);
         let mut at = tree.find(At::ROOT, &part).unwrap();
-        let mut here = 0;
-        assert!(!tree.follow(&mut at, b"b(0x1)\nend\n\nmore text", &mut here));
-        assert_eq!(here, 0);
+        let text = "b(0x1)\nend\n\nmore text";
+        let mut rest = text.as_bytes();
+        assert!(!tree.follow(&mut at, &mut rest));
+        assert_eq!(rest, text.as_bytes());
     }
 
     #[test]
@@ -341,8 +340,8 @@ mod tests {
             let text = format!("{call})\nend\n\n");
             let part = tree.part(call.as_bytes(), GapKind::Arguments).unwrap();
             let mut at = tree.find(At::ROOT, &part).unwrap();
-            let mut here = call.len() + ")\n".len();
-            assert!(tree.follow(&mut at, text.as_bytes(), &mut here));
+            let mut rest = &text.as_bytes()[call.len() + ")\n".len()..];
+            assert!(tree.follow(&mut at, &mut rest));
             assert_eq!(tree.known(at), Some(number));
         }
         assert_eq!(forgotten, 1);
