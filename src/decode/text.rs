@@ -297,14 +297,23 @@ impl<'t> Lines<'t> {
 
 /// The digits at the start of `text` as a number, and the rest; `None` without digits or beyond 64 bits.
 pub(super) fn number(text: &[u8]) -> Option<(u64, &[u8])> {
-    let (mut value, mut rest) = (0_u64, text);
-    while let [digit @ b'0'..=b'9', after @ ..] = rest {
-        value = value
-            .checked_mul(10)?
-            .checked_add(u64::from(digit - b'0'))?;
-        rest = after;
+    /// So many digits never make more than 64 bits.
+    const FIT: usize = 19;
+    let (mut value, mut digits) = (0_u64, 0);
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        value = if digits < FIT {
+            value.wrapping_mul(10).wrapping_add(digit.into())
+        } else {
+            value.checked_mul(10)?.checked_add(digit.into())?
+        };
+        digits += 1;
     }
-    (rest.len() < text.len()).then_some((value, rest))
+    let rest = text.get(digits..)?;
+    (digits > 0).then_some((value, rest))
 }
 
 /// File and line of `path.go:12 +0x1d fp=0x.. sp=0x.. pc=0x..`, where what follows the number is optional, and

@@ -48,10 +48,15 @@ pub(super) fn parse(line: &[u8]) -> Option<Result<Header<'_>, ()>> {
 
 fn parse_state(id: u64, text: &[u8]) -> Option<Header<'_>> {
     let first = memchr::memchr3(b',', b']', b'{', text)?;
+    let attributes = text.get(first..)?;
+    // All that most headers of goroutines that wait for long say beside the reason. Then nothing else is searched.
+    let waited = attributes.strip_prefix(b", ").and_then(number);
+    let waited = waited.filter(|(_, unit)| unit.starts_with(b" minutes]"));
     // Go 1.26 puts labels inside the bracket, where their values may hold brackets of their own.
-    let stop = match text.get(first)? {
-        b',' => first + memchr::memchr2(b']', b'{', text.get(first..)?)?,
-        _ => first,
+    let stop = match (waited, attributes.first()?) {
+        (Some((_, unit)), _) => text.len() - unit.len() + b" minutes".len(),
+        (None, b',') => first + memchr::memchr2(b']', b'{', attributes)?,
+        (None, _) => first,
     };
     let inside = text
         .get(..stop)?
@@ -73,7 +78,7 @@ fn parse_state(id: u64, text: &[u8]) -> Option<Header<'_>> {
     let mut header = Header {
         id,
         wait_reason: b"",
-        minutes: None,
+        minutes: waited.map(|(minutes, _)| minutes),
         leaked: false,
         labels,
     };
@@ -97,17 +102,15 @@ fn parse_state(id: u64, text: &[u8]) -> Option<Header<'_>> {
         }
     }
     header.wait_reason = reason;
+    if waited.is_some() {
+        return Some(header);
+    }
     while let Some(attribute) = rest.strip_prefix(b", ") {
-        let minutes = number(attribute).and_then(|(minutes, unit)| {
-            let after = unit.strip_prefix(b" minutes")?;
-            (after.is_empty() || after.starts_with(b",")).then_some((minutes, after))
-        });
-        rest = if let Some((minutes, after)) = minutes {
+        let end = comma(attribute);
+        if let Some((minutes, b" minutes")) = number(attribute.get(..end)?) {
             header.minutes = Some(minutes);
-            after
-        } else {
-            attribute.get(comma(attribute)..)?
-        };
+        }
+        rest = attribute.get(end..)?;
     }
     Some(header)
 }

@@ -3,7 +3,7 @@
 //! What goroutines of one stack do not share, the arguments of calls and the number of the creator, cuts a block into
 //! parts. Each known block is a path of them from the root. The part that followed another for the first time stands
 //! right behind it, so most of a path lies in one piece, and which part comes next, and how long it is, is foreseen: the
-//! text is hashed there, and no lines are looked for. Where paths part, a table is asked.
+//! text is hashed there, and no lines are looked for. Where paths part, a table is asked, first for one that is as long.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -28,15 +28,6 @@ pub(super) struct Part {
     hash: u64,
     len: u16,
     then: GapKind,
-}
-
-impl Part {
-    /// The hash of the way to it from a place in the tree: its own is keyed and spread already.
-    fn from(&self, At(at): At) -> u64 {
-        let place = (u64::from(at) << 2) | self.then as u64;
-        self.hash
-            .wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,29 +77,37 @@ impl<T> Default for Tree<T> {
 }
 
 impl<T: Copy> Tree<T> {
-    /// Goes on from a place in the tree, and in a text that begins with a part, as far as what is foreseen is there; whether
-    /// the block ended. Cost: one hash of the text, and a look at each byte of what lies between the parts.
+    /// Goes on from a place in the tree, and in a text that begins with a part, as far as what follows there is foreseen, or
+    /// known and as long as that; whether the block ended. Cost: one hash of the text, and a look at each byte of what lies
+    /// between the parts.
     pub(super) fn follow(&self, at: &mut At, text: &mut &[u8]) -> bool {
+        let mut nodes = [].iter();
         loop {
-            let nodes = behind(&self.pages, at.below());
-            if nodes.is_empty() {
-                return false;
+            if nodes.as_slice().is_empty() {
+                nodes = behind(&self.pages, at.below()).iter();
             }
-            for node in nodes {
-                let Some((part, rest)) = text.split_at_checked(node.len.into()) else {
-                    return false;
-                };
-                // Looked at first, since it costs less than the hash.
-                let Some(below) = node.then.and_then(|then| then.below(part, rest)) else {
-                    return false;
-                };
-                if self.hash(part) != node.hash {
-                    return false;
-                }
-                (*at, *text) = (at.below(), below);
-                if node.then.is_some_and(GapKind::is_end) {
-                    return true;
-                }
+            let Some((node, then)) = nodes.next().and_then(|node| Some((node, node.then?))) else {
+                return false;
+            };
+            let Some((part, rest)) = text.split_at_checked(node.len.into()) else {
+                return false;
+            };
+            // Looked at first, since it costs less than the hash.
+            let Some(below) = then.below(part, rest) else {
+                return false;
+            };
+            let hash = self.hash(part);
+            *at = if hash == node.hash {
+                at.below()
+            } else if let Some(other) = self.branch(way(*at, hash, then)) {
+                nodes = [].iter();
+                other
+            } else {
+                return false;
+            };
+            *text = below;
+            if then.is_end() {
+                return true;
             }
         }
     }
@@ -136,7 +135,10 @@ impl<T: Copy> Tree<T> {
         if same(at.below()) {
             return Some(at.below());
         }
-        let way = part.from(at);
+        self.branch(way(at, part.hash, part.then))
+    }
+
+    fn branch(&self, way: u64) -> Option<At> {
         let found = self.branches.find(way, |&(known, _)| known == way);
         found.map(|&(_, to)| to)
     }
@@ -175,12 +177,13 @@ impl<T: Copy> Tree<T> {
             self.push(Node { then: None, ..new })?;
         }
         let place = self.push(new)?;
-        let way = part.from(at);
+        let way = way(at, part.hash, part.then);
         self.branches
             .insert_unique(way, (way, place), |&(way, _)| way);
         Some(place)
     }
 
+    #[inline]
     fn push(&mut self, node: Node) -> Option<At> {
         let page = usize::try_from(self.len).ok()? / PAGE_NODES;
         if self.pages.len() <= page {
@@ -218,6 +221,12 @@ impl<T: Copy> Tree<T> {
     fn node(&self, at: At) -> Option<&Node> {
         node(&self.pages, at)
     }
+}
+
+/// The hash of the way from a place to a part: that of the part is keyed and spread already.
+fn way(At(from): At, part: u64, then: GapKind) -> u64 {
+    let place = (u64::from(from) << 2) | then as u64;
+    part.wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 /// The nodes of a page from a place on.
@@ -273,15 +282,26 @@ mod tests {
         know(&mut tree, &["a(", "b(", "end\n\n"], 1);
         know(&mut tree, &["a(", "c(", "end\n\n"], 2);
         know(&mut tree, &["d(", "b(", "end\n\n"], 3);
-        let text = "a(0x1)\nb({0x2, 0x3?}, 0x4)\nend\n\nmore";
-        assert_eq!(follow(&tree, text), (Some(1), text.len() - "more".len()));
-        // Another way is not taken, however it goes on.
-        assert_eq!(
-            follow(&tree, "a(0x1)\nc()\nend\n\nmore"),
-            (None, "a(0x1)\n".len())
-        );
-        assert_eq!(follow(&tree, "d(0x1)\nb()\nend\n\nmore"), (None, 0));
-        for (words, known) in [(["a(", "b("], 1), (["a(", "c("], 2), (["d(", "b("], 3)] {
+        know(&mut tree, &["a(", "long(", "end\n\n"], 4);
+        for (text, known) in [
+            ("a(0x1)\nb({0x2, 0x3?}, 0x4)\nend\n\nmore", 1),
+            // As long as what is foreseen.
+            ("a(0x1)\nc()\nend\n\nmore", 2),
+            ("d()\nb(0x1, 0x2, 0x3, 0x4, 0x5)\nend\n\nmore", 3),
+        ] {
+            let all = text.len() - "more".len();
+            assert_eq!(follow(&tree, text), (Some(known), all), "{text}");
+        }
+        // Longer ones are not looked for here, nor does what comes later change where one is.
+        for text in ["a(0x1)\nlong()\nend\n\nmore", "a(0x1)\nd()\nend\n\nmore"] {
+            assert_eq!(follow(&tree, text), (None, "a(0x1)\n".len()), "{text}");
+        }
+        for (words, known) in [
+            (["a(", "b("], 1),
+            (["a(", "c("], 2),
+            (["d(", "b("], 3),
+            (["a(", "long("], 4),
+        ] {
             let at = grow(&mut tree, &[words[0], words[1], "end\n\n"]).unwrap();
             assert_eq!(tree.known(at), Some(known), "{words:?}");
         }

@@ -5,8 +5,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use goroutine_exporter::classify::Rules;
-use goroutine_exporter::decode::{Decoder, Limits};
-use goroutine_exporter::profile::{Facts, FrameId, FrameText, HiddenId, Sink, Stack, StackId};
+use goroutine_exporter::decode::{self, Decoder, Limits};
+use goroutine_exporter::profile::{
+    Encoding, Facts, FrameId, FrameText, HiddenId, Sink, Stack, StackId, Summary,
+};
 use goroutine_exporter::tally::{Collector, Tally};
 
 const LIMITS: Limits = Limits {
@@ -18,13 +20,25 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Decodes, classifies and counts, as a probe does.
 pub(crate) fn read(body: &[u8]) -> Tally {
     let mut collector = Collector::new(&Rules::default());
-    let mut decoder = Decoder::new(&LIMITS);
-    for piece in body.chunks(PIECE_BYTES) {
-        decoder.push(piece, &mut collector).unwrap();
-    }
-    let summary = decoder.finish(&mut collector).unwrap();
-    assert_eq!(summary.damage, 0);
+    let summary = decode_into(body, &mut collector);
     collector.finish(summary)
+}
+
+/// Decodes as a probe does: a detail as it comes, other profiles whole.
+fn decode_into<S: Sink>(body: &[u8], sink: &mut S) -> Summary {
+    let summary = if body.starts_with(b"goroutine ") && !body.starts_with(b"goroutine profile:") {
+        let mut decoder = Decoder::new(&LIMITS);
+        for piece in body.chunks(PIECE_BYTES) {
+            decoder.push(piece, sink).unwrap();
+        }
+        let summary = decoder.finish(sink).unwrap();
+        assert_eq!(summary.encoding, Encoding::Debug2);
+        summary
+    } else {
+        decode::decode(body, &LIMITS, sink).unwrap()
+    };
+    assert_eq!(summary.damage, 0);
+    summary
 }
 
 /// Takes what a decoder says, and makes nothing of it.
@@ -59,11 +73,7 @@ impl Sink for Nothing {
 /// Decodes, and no more.
 pub(crate) fn decode(body: &[u8]) -> u64 {
     let mut sink = Nothing::default();
-    let mut decoder = Decoder::new(&LIMITS);
-    for piece in body.chunks(PIECE_BYTES) {
-        decoder.push(piece, &mut sink).unwrap();
-    }
-    assert_eq!(decoder.finish(&mut sink).unwrap().damage, 0);
+    decode_into(body, &mut sink);
     sink.goroutines
 }
 
