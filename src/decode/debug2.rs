@@ -20,7 +20,7 @@ mod tests;
 mod tree;
 
 use super::DecodeError;
-use super::text::{self, Lines, Section, Sections};
+use super::text::{self, Lines, Section, Sections, ask_ahead};
 use crate::profile::{Encoding, Facts, FrameId, FrameText, Leaf, Sink, Stack, StackId, Summary};
 use block::Said;
 use header::Header;
@@ -180,6 +180,7 @@ impl Reader {
         let (mut at, mut here) = (Some(At::ROOT), lines.start());
         let (mut ancestors, mut readable) = (false, true);
         loop {
+            ask_ahead(text.get(lines.start()..).unwrap_or_default());
             let (said, gap) = block::next(lines);
             at = match gap {
                 Some(gap) => {

@@ -5,6 +5,7 @@
 
 use memchr::memmem::Finder;
 use memchr::{memchr, memrchr};
+use prefetch_index::prefetch_index;
 
 /// The longest section that is kept whole. Go prints at most 100 frames, with names of some hundred bytes.
 pub(super) const SECTION_BYTES: usize = 1 << 20;
@@ -214,6 +215,18 @@ impl Blank {
             seen = window - 2;
             window = window.saturating_mul(2);
         }
+    }
+}
+
+/// Asks memory for what comes a little later in a text, about as much as a call and its place take. Otherwise the processor
+/// waits at each page, and fetches nothing while it hashes what came. Cost: less than what it spares, even where all is in
+/// a cache.
+pub(super) fn ask_ahead(text: &[u8]) {
+    const AHEAD_BYTES: usize = 1536;
+    /// Of a cache.
+    const LINE_BYTES: usize = 64;
+    for line in 0..3 {
+        prefetch_index(text, AHEAD_BYTES + line * LINE_BYTES);
     }
 }
 

@@ -12,8 +12,8 @@ use crate::profile::{FrameId, FrameText};
 
 /// The most functions kept of one profile, and the most bytes of their text: far above what stands in the stacks of real
 /// programs (some thousand), so that only made-up profiles meet them.
-const MAX_FUNCTIONS: usize = 1 << 18;
-const MAX_TEXT_BYTES: usize = 24 << 20;
+const MAX_FUNCTIONS: usize = 1 << 17;
+const MAX_TEXT_BYTES: usize = 16 << 20;
 
 /// The frames of a profile. Text is kept and judged once for each function of a file, of which there are far fewer than
 /// frames; a frame is the number of its function and its line, and takes no room.
@@ -293,6 +293,8 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -324,5 +326,44 @@ mod tests {
         assert_eq!(frames.intern(frame(b"main.h", 1), &rules), Frames::OVERFLOW);
         assert_eq!(frames.intern(frame(b"main.f", 1), &rules), first);
         assert!(frames.class(Frames::OVERFLOW).is_none());
+    }
+
+    #[test]
+    fn each_function_of_a_file_has_one_number_in_whatever_order_they_come() {
+        let (mut frames, rules) = (Frames::new(), Rules::default());
+        let mut known = BTreeMap::new();
+        let mut seed = 1_u64;
+        for _ in 0..10_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            // Runs in one order, as stacks come, between jumps.
+            let number = if seed >> 62 == 0 {
+                seed >> 33
+            } else {
+                seed >> 62
+            };
+            let symbol = format!("main.f{}", number % 5);
+            let file = format!("/a/{}.go", number % 3);
+            let function = frames.function(symbol.as_bytes(), file.as_bytes(), &rules);
+            let function = function.unwrap();
+            let text = frames.text_of(function).unwrap();
+            assert_eq!(text, (symbol.as_bytes(), file.as_bytes()));
+            let first = known.entry((symbol, file)).or_insert(function);
+            assert_eq!(*first, function);
+        }
+        assert_eq!(known.len(), 15);
+        assert_eq!((frames.functions.len(), frames.files.len()), (15, 3));
+    }
+
+    #[test]
+    fn text_has_an_end_and_what_is_known_stays_known() {
+        let (mut frames, rules) = (Frames::new(), Rules::default());
+        let symbol = |number: usize| format!("main.{}{number}", "f".repeat(1 << 20)).into_bytes();
+        let kept = MAX_TEXT_BYTES / symbol(0).len();
+        for number in 0..kept + 3 {
+            let function = frames.function(&symbol(number), b"/a/main.go", &rules);
+            assert_eq!(function.is_some(), number < kept, "{number}");
+        }
+        assert_eq!(frames.function(&symbol(1), b"/a/main.go", &rules), Some(1));
+        assert!(frames.text.len() <= MAX_TEXT_BYTES);
     }
 }

@@ -11,6 +11,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::block::GapKind;
+use crate::decode::text::ask_ahead;
 
 /// The most nodes, of 16 bytes. When there are so many the tree is forgotten, and grows again.
 const MAX_NODES: usize = 1 << 17;
@@ -92,6 +93,7 @@ impl<T: Copy> Tree<T> {
             let Some((part, rest)) = text.split_at_checked(node.len.into()) else {
                 return false;
             };
+            ask_ahead(rest);
             // Looked at first, since it costs less than the hash.
             let Some(below) = then.below(part, rest) else {
                 return false;

@@ -28,6 +28,7 @@ modules:
   others_hasty: { timeout: 1s, detail: { mode: off }, profiles: [goroutine, goroutineleak, block, mutex, threadcreate] }
   detail: { timeout: 20s, limits: { body_bytes: 1MiB, inflated_bytes: 4MiB, detail_body_bytes: 2MiB } }
   detail_hasty: { timeout: 1s }
+  detail_large: { timeout: 20s, limits: { body_bytes: 1MiB, inflated_bytes: 1MiB } }
 allow: [{ cidr: 127.0.0.0/8 }]
 ";
 
@@ -193,6 +194,7 @@ fn bound(module: &str) -> u64 {
         "default" => (4, 16),
         "others" => (1, 4),
         "detail" => (2, 4),
+        "detail_large" => (1, 1),
         _ => (64, 128),
     };
     let counting = (11 * inflated).min(200 + inflated);

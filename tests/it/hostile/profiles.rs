@@ -297,6 +297,34 @@ fn counters_at_the_edge_of_their_types() {
     metrics.is("goroutine_leaked_goroutines", &[], 30.0);
 }
 
+#[test]
+fn a_detail_of_functions_that_are_all_new_keeps_to_its_memory() {
+    let mut stage = Stage::new();
+    for (name, length) in [("short", 1), ("long", 85), ("longer", 150)] {
+        let mut dump = String::new();
+        for number in 0.. {
+            let function = "f".repeat(length);
+            let block = format!(
+                "goroutine {number} [select]:\nmain.{function}{number}(0x1)\n\t/a.go:1 +0x1\n\n"
+            );
+            if dump.len() + block.len() > 64 * MIB {
+                break;
+            }
+            dump.push_str(&block);
+        }
+        let server =
+            target(move |path| (path == "goroutine?debug=2").then(|| dump.clone().into_bytes()));
+        let metrics = stage.server(
+            &format!("goroutine_detail: {name} names, all new"),
+            "detail_large",
+            &server,
+            Outcome::Reads(30),
+        );
+        let labels = [("profile", "goroutine_detail")];
+        metrics.is("goroutine_profile_success", &labels, 1.0);
+    }
+}
+
 fn counts_of_leaks(count: i64) -> Vec<u8> {
     let mut proto = Proto::of(&[("goroutineleak", "count")]);
     proto.call(1, b"main.f").sample(&[1], &[count]);
