@@ -417,9 +417,10 @@ impl Collector {
         self.add_elsewhere(stack, wait, facts)
     }
 
-    /// Goes to another group than the goroutines of this stack went to before, if there were any.
+    /// Counts goroutines that do not go where the last of their stack went: there was none, or it waited for something else,
+    /// or no group was left for it, or their stack is not kept, or does not count since they have not begun to run.
     fn add_elsewhere(&mut self, stack: StackId, wait: Pending, facts: &Facts<'_>) -> Option<u32> {
-        let KnownStack { judged, last } = *self.stacks.get(stack);
+        let judged = self.stacks.get(stack).judged;
         let Some(number) = self.group(&judged, wait, facts.not_started) else {
             self.unlisted = self.unlisted.saturating_add(facts.count);
             return None;
@@ -435,10 +436,7 @@ impl Collector {
                 untold: facts.count,
             };
             let before = match self.stacks.get_mut(stack) {
-                Some(kept) => {
-                    kept.last = Some(new);
-                    last
-                }
+                Some(kept) => kept.last.replace(new),
                 None => Some(new),
             };
             if let Some(before) = before {

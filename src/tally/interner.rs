@@ -10,8 +10,8 @@ use crate::classify::names::{display, relative_file};
 use crate::classify::{FrameClass, Rules};
 use crate::profile::{FrameId, FrameText};
 
-/// The most functions kept of one profile, and the most bytes of their text: far above what stands in the stacks of real
-/// programs (some thousand), so that only made-up profiles meet them.
+/// The most functions kept of one profile, and the most bytes of their text, with the path of its file for each: far above
+/// what stands in the stacks of real programs (some thousand), so that only made-up profiles meet them.
 const MAX_FUNCTIONS: usize = 1 << 17;
 const MAX_TEXT_BYTES: usize = 16 << 20;
 
@@ -26,6 +26,8 @@ pub(super) struct Frames {
     function_index: HashTable<u32>,
     file_index: HashTable<u32>,
     hasher: RandomState,
+    /// The bytes of symbols and paths that were judged.
+    judged: usize,
     /// The function that was asked for last.
     last: u32,
 }
@@ -74,6 +76,7 @@ impl Frames {
             function_index: HashTable::new(),
             file_index: HashTable::new(),
             hasher: RandomState::default(),
+            judged: 0,
             last: 0,
         }
     }
@@ -90,8 +93,8 @@ impl Frames {
         FrameId((u64::from(function) << 32) | u64::from(line))
     }
 
-    /// The number of a function of a file; nothing where there is no room for its text. Cost: two comparisons where it is
-    /// the one that is foreseen, else a hash and two.
+    /// The number of a function of a file; nothing where there is no room for its text. Cost: its text is compared with that
+    /// of the one that is foreseen, where it is another hashed and compared once more, and where it is new kept and judged.
     pub(super) fn function(&mut self, symbol: &[u8], file: &[u8], rules: &Rules) -> Option<u32> {
         let foreseen = at(&self.functions, self.last).map(|last| last.next);
         if let Some(number) =
@@ -114,12 +117,16 @@ impl Frames {
         if let Some(&known) = self.function_index.find(hash, same) {
             return Some(known);
         }
-        let room = self.functions.len() < MAX_FUNCTIONS;
-        let next = u32::try_from(self.functions.len()).ok().filter(|_| room)?;
+        let judged = self.judged + symbol.len() + file.len();
+        if self.functions.len() >= MAX_FUNCTIONS || judged > MAX_TEXT_BYTES {
+            return None;
+        }
+        self.judged = judged;
+        let next = u32::try_from(self.functions.len()).ok()?;
+        let kept = self.keep(symbol)?;
         let path = self.path(file)?;
-        let symbol_at = self.keep(symbol)?;
         self.functions.push(Function {
-            symbol: symbol_at,
+            symbol: kept,
             path,
             next: u32::MAX,
             class: rules.frame(symbol, file),
@@ -135,7 +142,7 @@ impl Frames {
         Some(next)
     }
 
-    /// The number of a file; nothing where there is no room for its path.
+    /// The number of a file.
     fn path(&mut self, file: &[u8]) -> Option<u32> {
         let hash = self.hasher.hash_one(file);
         let (text, files) = (&self.text, &self.files);
@@ -155,12 +162,11 @@ impl Frames {
 
     /// Adds to the text.
     fn keep(&mut self, piece: &[u8]) -> Option<Span> {
-        let end = self.text.len() + piece.len();
-        if end > MAX_TEXT_BYTES {
-            return None;
-        }
         let bound = |at: usize| u32::try_from(at).ok();
-        let (start, end) = (bound(self.text.len())?, bound(end)?);
+        let (start, end) = (
+            bound(self.text.len())?,
+            bound(self.text.len() + piece.len())?,
+        );
         self.text.extend_from_slice(piece);
         Some(Span { start, end })
     }
@@ -358,12 +364,15 @@ mod tests {
     fn text_has_an_end_and_what_is_known_stays_known() {
         let (mut frames, rules) = (Frames::new(), Rules::default());
         let symbol = |number: usize| format!("main.{}{number}", "f".repeat(1 << 20)).into_bytes();
-        let kept = MAX_TEXT_BYTES / symbol(0).len();
+        let file = format!("/a/{}.go", "x".repeat(1 << 20));
+        let file = file.as_bytes();
+        // The path is kept once, and judged with each.
+        let kept = MAX_TEXT_BYTES / (symbol(0).len() + file.len());
         for number in 0..kept + 3 {
-            let function = frames.function(&symbol(number), b"/a/main.go", &rules);
+            let function = frames.function(&symbol(number), file, &rules);
             assert_eq!(function.is_some(), number < kept, "{number}");
         }
-        assert_eq!(frames.function(&symbol(1), b"/a/main.go", &rules), Some(1));
-        assert!(frames.text.len() <= MAX_TEXT_BYTES);
+        assert_eq!(frames.function(&symbol(1), file, &rules), Some(1));
+        assert_eq!(frames.text.len(), symbol(0).len() * kept + file.len());
     }
 }

@@ -95,6 +95,16 @@ impl GapKind {
         matches!(self, Self::Blank | Self::Header)
     }
 
+    /// A number of its own.
+    pub(super) fn number(self) -> u64 {
+        match self {
+            Self::Arguments => 0,
+            Self::Number => 1,
+            Self::Blank => 2,
+            Self::Header => 3,
+        }
+    }
+
     /// What follows this in a text, of which it is what stands behind a part; nothing where it is not written as usual,
     /// or something in it could be taken for its beginning.
     #[inline]
@@ -117,7 +127,8 @@ impl GapKind {
                 end.strip_prefix(b"\r").unwrap_or(end).strip_prefix(b"\n")
             }
             Self::Header => is_header(&Lines::new(text).next()?).then_some(text),
-            Self::Arguments | Self::Blank => Some(text),
+            Self::Blank => Some(text),
+            Self::Arguments => None,
         }
     }
 }
@@ -221,8 +232,8 @@ fn without_number(creator: &[u8]) -> &[u8] {
     before.strip_suffix(IN_GOROUTINE).unwrap_or(creator)
 }
 
-/// What follows the arguments of a call and their line; nothing where another parenthesis opens in them, or they are not
-/// ASCII. Cost: eight bytes are looked at at once, and nothing is set up: less than memchr, since few are longer than 50.
+/// What follows the arguments of a call and their line; nothing where another parenthesis opens in them, nor where they
+/// look so, beyond ASCII. Cost: eight bytes are looked at at once, and nothing is set up: less than memchr, since few are longer than 50.
 fn below_arguments(arguments: &[u8]) -> Option<&[u8]> {
     /// The bits in which a line end and a parenthesis differ; without them a backspace and `*` are the same too.
     const BITS: u64 = every(b'\n' ^ b'(');

@@ -227,7 +227,7 @@ impl<T: Copy> Tree<T> {
 
 /// The hash of the way from a place to a part: that of the part is keyed and spread already.
 fn way(At(from): At, part: u64, then: GapKind) -> u64 {
-    let place = (u64::from(from) << 2) | then as u64;
+    let place = (u64::from(from) << 2) | then.number();
     part.wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
@@ -306,6 +306,45 @@ mod tests {
         ] {
             let at = grow(&mut tree, &[words[0], words[1], "end\n\n"]).unwrap();
             assert_eq!(tree.known(at), Some(known), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_as_long_is_found_behind_whatever_follows_it() {
+        use GapKind::{Arguments, Blank, Header, Number};
+        let blocks: [&[(&str, GapKind)]; 5] = [
+            &[("a(", Arguments), ("by f", Number), ("at 1\n\n", Blank)],
+            &[("a(", Arguments), ("by g", Number), ("at 1\n\n", Blank)],
+            &[("a(", Arguments), ("by f", Number), ("at 2\n\n", Blank)],
+            &[("a(", Arguments), ("by h", Number), ("at 3\n", Header)],
+            &[("a(", Arguments), ("by h", Number), ("at 4\n", Header)],
+        ];
+        let mut tree = Tree::default();
+        for (known, block) in blocks.iter().enumerate() {
+            let mut at = At::ROOT;
+            for (text, then) in *block {
+                let part = tree.part(text.as_bytes(), *then).unwrap();
+                at = tree.grow(at, &part).unwrap();
+            }
+            tree.remember(at, u32::try_from(known).unwrap());
+        }
+        let header = "goroutine 7 [select]:\n";
+        for (text, known, rest) in [
+            ("a()\nby f in goroutine 1\nat 1\n\n", Some(0), ""),
+            ("a(0x1)\nby g in goroutine 23\nat 1\n\n", Some(1), ""),
+            ("a()\nby f in goroutine 4\nat 2\n\n", Some(2), ""),
+            ("a()\nby h in goroutine 4\nat 3\n", Some(3), ""),
+            ("a()\nby h in goroutine 4\nat 4\n", Some(4), ""),
+            // Known, but not here.
+            ("a()\nby g in goroutine 4\nat 2\n\n", None, "at 2\n\n"),
+            ("a()\nby h in goroutine 4\nat 1\n\n", None, "at 1\n\n"),
+            // Something else follows it.
+            ("a()\nby h in goroutine 4\nat 4\n\n", None, "at 4\n\n"),
+        ] {
+            // What is looked at behind the arguments are whole words of eight bytes.
+            let text = format!("{text}{header}");
+            let here = text.len() - rest.len() - header.len();
+            assert_eq!(follow(&tree, &text), (known, here), "{text}");
         }
     }
 

@@ -244,7 +244,7 @@ fn stacks_beyond_the_table_are_judged_each_time() {
 #[test]
 fn frames_beyond_the_table_are_counted_in_no_group() {
     let mut counts = collector();
-    let text = vec![b'x'; 16 << 20];
+    let text = vec![b'x'; 10 << 20];
     for number in 0..3_u32 {
         let frame = counts.frame(FrameText {
             function: &text,
