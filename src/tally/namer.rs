@@ -50,7 +50,7 @@ impl Namer {
         }
     }
 
-    /// A function of a file; nothing where there is no room for its text. Cost: that of its text, looked at a few times.
+    /// A function of a file; nothing where there is no room for its text. Cost: in proportion to that.
     pub fn function(&mut self, symbol: &[u8], file: &[u8]) -> Option<Function> {
         let judge = &mut self.judge;
         let function = judge.frames.function(symbol, file, &judge.rules);

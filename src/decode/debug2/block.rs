@@ -233,7 +233,8 @@ fn without_number(creator: &[u8]) -> &[u8] {
 }
 
 /// What follows the arguments of a call and their line; nothing where another parenthesis opens in them, nor where they
-/// look so, beyond ASCII. Cost: eight bytes are looked at at once, and nothing is set up: less than memchr, since few are longer than 50.
+/// look so, beyond ASCII. Cost: eight bytes are looked at at once, and nothing is set up: less than memchr, since few are
+/// longer than 50.
 fn below_arguments(arguments: &[u8]) -> Option<&[u8]> {
     /// The bits in which a line end and a parenthesis differ; without them a backspace and `*` are the same too.
     const BITS: u64 = every(b'\n' ^ b'(');
