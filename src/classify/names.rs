@@ -47,20 +47,26 @@ pub fn is_plumbing(package: &[u8]) -> bool {
 /// The name of a symbol as labels show it: without vendor prefix, type arguments as `[...]`, unescaped, valid
 /// UTF-8, at most [`NAME_BYTES`] long and never empty: an empty label is the same as none.
 #[must_use]
-pub fn display(function: &[u8]) -> String {
+pub fn display(function: &[u8]) -> Cow<'_, str> {
     if function == b"runtime.gopanic" {
-        return "panic".to_owned();
+        return Cow::Borrowed("panic");
     }
     let package_len = package(function).len();
     let (path, rest) = function.split_at(package_len);
     let path = cut_vendor(path);
-    let mut name = Vec::with_capacity(path.len() + rest.len());
+    let start = function.len() - path.len() - rest.len();
+    let written = function.get(start..).unwrap_or_default();
+    if written.is_empty() {
+        return Cow::Borrowed(NO_SYMBOL);
+    }
+    // Most are shown as they are written.
+    if memchr::memchr2(b'%', b'[', written).is_none() {
+        return shown(written);
+    }
+    let mut name = Vec::with_capacity(written.len());
     unescape(path, &mut name);
     elide_type_arguments(rest, &mut name);
-    if name.is_empty() {
-        return NO_SYMBOL.to_owned();
-    }
-    shown(&name)
+    Cow::Owned(shown(&name).into_owned())
 }
 
 /// Whose code a package is, by the file that one of its functions was compiled from.
@@ -90,44 +96,51 @@ pub fn origin(package: &[u8], file: &[u8]) -> Origin {
 /// longest end of the directory that is also an end of the import path, since nothing tells where a module's root was
 /// on the build machine; for `main`, which has no path, the file's name. Too long a path is cut at the front.
 #[must_use]
-pub fn relative_file(function: &[u8], file: &[u8]) -> String {
+pub fn relative_file<'f>(function: &[u8], file: &'f [u8]) -> Cow<'f, str> {
     if file.is_empty() || file.first() == Some(&b'<') {
-        return cut_front(&printable(file));
+        return cut_front(printable(file));
     }
     if let Some(inside) = module_version_end(file).and_then(|end| file.get(end..)) {
-        return cut_front(&printable(inside));
+        return cut_front(printable(inside));
     }
     if origin(package(function), file) == Origin::Stdlib {
         // The linker names some functions of the runtime into other packages, so the symbol does not tell the folder.
         let source = memchr::memmem::rfind(file, b"/src/").map_or(0, |at| at + b"/src/".len());
-        return cut_front(&printable(file.get(source..).unwrap_or_default()));
+        return cut_front(printable(file.get(source..).unwrap_or_default()));
     }
-    let mut path = Vec::new();
-    unescape(cut_vendor(package(function)), &mut path);
+    let path = cut_vendor(package(function));
+    let mut plain = Vec::new();
+    let path = if memchr::memchr(b'%', path).is_some() {
+        unescape(path, &mut plain);
+        &plain
+    } else {
+        path
+    };
     let base_at = file
         .iter()
         .rposition(|&byte| byte == b'/')
         .map_or(0, |slash| slash + 1);
     let directory = file.get(..base_at.saturating_sub(1)).unwrap_or_default();
-    let shared = common_elements(directory, &path);
+    let shared = common_elements(directory, path);
     let from = base_at.saturating_sub(if shared == 0 { 0 } else { shared + 1 });
-    cut_front(&printable(file.get(from..).unwrap_or_default()))
+    cut_front(printable(file.get(from..).unwrap_or_default()))
 }
 
 /// Text of any bytes as labels show it: valid UTF-8, without control characters, at most [`NAME_BYTES`] long.
 #[must_use]
-pub fn shown(text: &[u8]) -> String {
-    cut_middle(&printable(text))
+pub fn shown(text: &[u8]) -> Cow<'_, str> {
+    cut_middle(printable(text))
 }
 
 /// Shortens a name to [`NAME_BYTES`]: both ends stay, a hash of the whole stands for the middle, so that two
 /// long names never become one.
 #[must_use]
-pub fn cut_middle(name: &str) -> String {
+pub fn cut_middle<'n>(name: impl Into<Cow<'n, str>>) -> Cow<'n, str> {
+    let name = name.into();
     if name.len() <= NAME_BYTES {
-        return name.to_owned();
+        return name;
     }
-    let mark = format!("~{:08x}~", fingerprint(&[name]) >> 32);
+    let mark = format!("~{:08x}~", fingerprint(&[&name]) >> 32);
     let side = (NAME_BYTES - mark.len()) / 2;
     let head = name
         .get(..name.floor_char_boundary(side))
@@ -135,7 +148,7 @@ pub fn cut_middle(name: &str) -> String {
     let tail = name
         .get(name.ceil_char_boundary(name.len() - side)..)
         .unwrap_or_default();
-    format!("{head}{mark}{tail}")
+    Cow::Owned(format!("{head}{mark}{tail}"))
 }
 
 /// The first 8 bytes of SHA-256 over the parts, each followed by a newline: the same on every machine, and
@@ -153,12 +166,12 @@ pub fn fingerprint(parts: &[&str]) -> u64 {
         .map_or(0, |head| u64::from_be_bytes(*head))
 }
 
-fn cut_front(path: &str) -> String {
-    let tail_at = path.ceil_char_boundary(path.len().saturating_sub(NAME_BYTES - "...".len()));
-    match path.get(tail_at..) {
-        Some(tail) if path.len() > NAME_BYTES => format!("...{tail}"),
-        _ => path.to_owned(),
+fn cut_front(path: Cow<'_, str>) -> Cow<'_, str> {
+    if path.len() <= NAME_BYTES {
+        return path;
     }
+    let tail_at = path.ceil_char_boundary(path.len() - (NAME_BYTES - "...".len()));
+    Cow::Owned(format!("...{}", path.get(tail_at..).unwrap_or_default()))
 }
 
 /// Control characters and bytes that are no UTF-8 become U+FFFD, since terminals and pages show names as they are.

@@ -1,6 +1,6 @@
 //! Capped inflation; the only file that may read gzip.
 
-use std::io::Read;
+use flate2::{FlushDecompress, Status};
 
 use super::DecodeError;
 
@@ -15,8 +15,12 @@ pub(super) enum End {
     Trailing,
 }
 
-/// Bytes handed out at a time.
+/// Bytes handed out at a time, at most and at least: the end of a body may say that there are none.
 const PIECE_BYTES: usize = 64 << 10;
+const LEAST_PIECE_BYTES: usize = 4 << 10;
+
+/// As far back as deflate can look: 2^15 bytes.
+const WINDOW_BITS: u8 = 15;
 
 /// The most members of one body: an empty one takes twenty bytes, and more time than a kilobyte of content. Go writes
 /// one; tools that let readers start anywhere put one before every 64 KiB, which makes a gigabyte.
@@ -33,24 +37,29 @@ pub(super) fn inflate(
     limit: u64,
     mut take: impl FnMut(&[u8]) -> Result<(), DecodeError>,
 ) -> Result<End, DecodeError> {
-    #[expect(
-        clippy::disallowed_types,
-        reason = "this is the capped wrapper the ban points to"
-    )]
-    let mut reader = flate2::bufread::GzDecoder::new(body);
-    let mut piece = vec![0; expected(body, limit).saturating_add(1).min(PIECE_BYTES)];
-    let mut total = 0_u64;
-    let mut members = 1;
+    let mut inflater = inflater();
+    let room = expected(body, limit).saturating_add(1);
+    let mut piece = Vec::with_capacity(room.clamp(LEAST_PIECE_BYTES, PIECE_BYTES));
+    let mut rest = body;
+    let (mut total, mut members) = (0_u64, 1);
     loop {
-        match reader.read(&mut piece) {
-            Ok(0) => {
-                let rest = reader.into_inner();
-                if rest.is_empty() {
-                    return Ok(End::Clean);
-                }
-                if !rest.starts_with(&[0x1f, 0x8b]) {
-                    return Ok(End::Trailing);
-                }
+        piece.clear();
+        let before = inflater.total_in();
+        // All of the input is there. Said so, content that fits one piece is not copied for what may come to look back at.
+        let status = inflater.decompress_vec(rest, &mut piece, FlushDecompress::Finish);
+        let taken = usize::try_from(inflater.total_in() - before).unwrap_or(usize::MAX);
+        rest = rest.get(taken..).unwrap_or_default();
+        total = total.saturating_add(len(&piece));
+        if total > limit {
+            return Err(DecodeError::TooLarge { limit });
+        }
+        if !piece.is_empty() {
+            take(&piece)?;
+        }
+        match status {
+            Ok(Status::StreamEnd) if rest.is_empty() => return Ok(End::Clean),
+            Ok(Status::StreamEnd) if !rest.starts_with(&[0x1f, 0x8b]) => return Ok(End::Trailing),
+            Ok(Status::StreamEnd) => {
                 members += 1;
                 if members > MAX_MEMBERS {
                     return Err(DecodeError::Damaged {
@@ -58,25 +67,22 @@ pub(super) fn inflate(
                         offset: len(body).saturating_sub(len(rest)),
                     });
                 }
-                #[expect(
-                    clippy::disallowed_types,
-                    reason = "the next member of the same body, under the same cap"
-                )]
-                {
-                    reader = flate2::bufread::GzDecoder::new(rest);
-                }
+                inflater = self::inflater();
             }
-            Ok(read) => {
-                total = total.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
-                if total > limit {
-                    return Err(DecodeError::TooLarge { limit });
-                }
-                take(piece.get(..read).unwrap_or_default())?;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) => return Ok(End::Cut),
+            // There was no room for more of it.
+            Ok(Status::Ok | Status::BufError) if taken > 0 || !piece.is_empty() => {}
+            Ok(_) | Err(_) => return Ok(End::Cut),
         }
     }
+}
+
+/// What inflates one member.
+#[expect(
+    clippy::disallowed_types,
+    reason = "this is the capped wrapper the ban points to"
+)]
+fn inflater() -> flate2::Decompress {
+    flate2::Decompress::new_gzip(WINDOW_BITS)
 }
 
 /// How many bytes are in a body, by what its end says of the last member: never more than so many compressed ones can

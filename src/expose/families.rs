@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 
 use super::metrics::{ALL, Kind, Metric};
 
+/// Bytes of a sample that names functions; most have fewer.
+const SAMPLE_BYTES: usize = 256;
+
 /// Label names with their values, put before a metric's own.
 pub type ExtraLabels = [(String, String)];
 
@@ -64,8 +67,19 @@ impl Families {
         out.push('\n');
     }
 
+    /// Makes room for so many samples of a metric, at least one of which follows: text that grows leaves behind what it grew
+    /// out of.
+    pub(super) fn expect(&mut self, metric: Metric, samples: usize) {
+        if let Some(family) = self.family(metric) {
+            family.samples.reserve(samples.saturating_mul(SAMPLE_BYTES));
+        }
+    }
+
     /// The family of a metric, which is there from now on.
     fn family(&mut self, metric: Metric) -> Option<&mut Family> {
+        if self.families.is_empty() {
+            self.families.reserve(ALL.len());
+        }
         let known = |family: &Family| family.metric.name == metric.name;
         let at = self.families.iter().position(known).unwrap_or_else(|| {
             let samples = String::new();

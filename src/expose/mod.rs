@@ -114,6 +114,13 @@ impl Exposition {
         }
         self.waits(extra, tally);
         self.leaks(extra, tally);
+        let groups = shown(tally, selection).count();
+        if groups > 0 {
+            self.families.expect(metrics::GROUP_INFO, groups);
+            if !tally.summary.leaked_only {
+                self.families.expect(metrics::GROUP_GOROUTINES, groups);
+            }
+        }
         for group in shown(tally, selection) {
             self.group(extra, group, tally.summary.leaked_only);
         }
@@ -234,8 +241,8 @@ impl Exposition {
         }
         for (reason, waited) in WaitReason::ALL.iter().zip(&tally.waited) {
             for (minutes, &goroutines) in WAITED_MINUTES.iter().zip(waited) {
-                let seconds = (minutes * 60).to_string();
                 if goroutines > 0 {
+                    let seconds = (minutes * 60).to_string();
                     self.add(
                         extra,
                         metrics::WAITING_GOROUTINES,

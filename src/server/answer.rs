@@ -1,9 +1,6 @@
 //! The forms an answer can take: a sentence, an exposition, a page.
 
-use std::sync::Arc;
-
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
     REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -15,8 +12,6 @@ use maud::Markup;
 use super::encoding::{gzip, wants_gzip};
 use super::pages::CONTENT_POLICY;
 use super::request::RequestError;
-use super::state::App;
-use super::web::set_headers;
 use crate::expose;
 
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -107,18 +102,14 @@ pub(super) fn internal(error: &dyn std::error::Error) -> Response {
     )
 }
 
-/// Headers every answer carries: nothing here is to be framed, sniffed, cached, or told to other sites. Those of the web
-/// configuration come last.
-pub(super) async fn harden(State(app): State<Arc<App>>, mut response: Response) -> Response {
-    let headers = response.headers_mut();
+/// Headers every answer carries: nothing here is to be framed, sniffed, cached, or told to other sites.
+pub(super) fn harden(headers: &mut HeaderMap) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // With no-referrer, browsers would hide from the exporter itself that its own pages send its forms.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(CONTENT_SECURITY_POLICY, CONTENT_POLICY.clone());
-    set_headers(&app, headers);
-    response
 }
 
 impl IntoResponse for RequestError {

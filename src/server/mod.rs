@@ -34,7 +34,7 @@ pub mod web;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn_with_state, map_response_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 pub use discover::discover;
@@ -67,7 +67,6 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&app), crowd::bound))
         .with_state(Arc::clone(&app));
     prefix::under(&prefix, routes)
-        // Outermost but for the headers: nothing is answered to who may not ask.
-        .layer(from_fn_with_state(Arc::clone(&app), web::guard))
-        .layer(map_response_with_state(app, answer::harden))
+        // Outermost: nothing is answered to who may not ask.
+        .layer(from_fn_with_state(app, web::guard))
 }

@@ -21,6 +21,8 @@ use crate::profile::{Facts, FrameId, FrameText, HiddenId, Sink, Stack, StackId, 
 
 /// The most groups kept apart; goroutines of further ones are counted in [`Tally::unlisted`].
 pub(super) const MAX_GROUPS: usize = 1 << 14;
+/// As many groups as most services have at most: tables that grow leave behind what they grew out of.
+const ORDINARY_GROUPS: usize = 56;
 /// The most locations, entries and creators kept for one group, among which the most frequent one is found.
 const MAX_ALTERNATIVES: usize = 32;
 
@@ -122,37 +124,54 @@ struct Counted {
 }
 
 /// Frames with how many goroutines have them. Beyond [`MAX_ALTERNATIVES`] new ones are left out: the most
-/// frequent one comes early.
+/// frequent one comes early. Most groups have one, which takes no memory of its own.
 #[derive(Clone, Debug, Default)]
-struct Alternatives(Vec<(Option<FrameId>, u64)>);
+struct Alternatives {
+    first: Option<(Option<FrameId>, u64)>,
+    others: Vec<(Option<FrameId>, u64)>,
+}
 
 impl Alternatives {
     fn add(&mut self, frame: Option<FrameId>, count: u64) {
-        if let Some((_, known)) = self.0.iter_mut().find(|(known, _)| *known == frame) {
+        let Some(first) = &mut self.first else {
+            self.first = Some((frame, count));
+            return;
+        };
+        let mut all = std::iter::once(first).chain(&mut self.others);
+        if let Some((_, known)) = all.find(|(known, _)| *known == frame) {
             *known = known.saturating_add(count);
-        } else if self.0.len() < MAX_ALTERNATIVES {
-            self.0.push((frame, count));
+        } else if self.others.len() + 1 < MAX_ALTERNATIVES {
+            self.others.push((frame, count));
         }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Option<FrameId>, u64)> {
+        self.first.iter().chain(&self.others).copied()
     }
 
     /// What `view` makes of the frames, with its goroutines, the most frequent first; ties by the view, so that the
     /// order of a dump does not matter.
     fn by_frequency<T: Ord>(&self, mut view: impl FnMut(Option<FrameId>) -> T) -> Vec<(T, u64)> {
-        let mut seen: BTreeMap<T, u64> = BTreeMap::new();
-        for &(frame, count) in &self.0 {
-            let known = seen.entry(view(frame)).or_default();
-            *known = known.saturating_add(count);
-        }
-        let mut seen: Vec<(T, u64)> = seen.into_iter().collect();
+        let mut seen: Vec<(T, u64)> = Vec::with_capacity(self.others.len() + 1);
+        seen.extend(self.iter().map(|(frame, count)| (view(frame), count)));
+        seen.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        seen.dedup_by(|(next, more), (known, count)| {
+            let same = next == known;
+            if same {
+                *count = count.saturating_add(*more);
+            }
+            same
+        });
         seen.sort_by_key(|(_, count)| Reverse(*count));
         seen
     }
 
-    fn most_frequent<T: Ord>(&self, view: impl FnMut(Option<FrameId>) -> T) -> Option<T> {
-        self.by_frequency(view)
-            .into_iter()
-            .next()
-            .map(|(best, _)| best)
+    fn most_frequent<T: Ord>(&self, mut view: impl FnMut(Option<FrameId>) -> T) -> Option<T> {
+        if self.others.is_empty() {
+            return self.first.map(|(frame, _)| view(frame));
+        }
+        let best = self.by_frequency(view).into_iter().next();
+        best.map(|(best, _)| best)
     }
 }
 
@@ -166,8 +185,8 @@ impl Collector {
                 judged: Judged::NOTHING,
                 last: None,
             }),
-            groups: Vec::new(),
-            index: HashTable::new(),
+            groups: Vec::with_capacity(ORDINARY_GROUPS),
+            index: HashTable::with_capacity(ORDINARY_GROUPS),
             hasher: RandomState::default(),
             hidden: BTreeMap::new(),
             total: 0,
@@ -250,7 +269,7 @@ impl Collector {
             .groups
             .sort_unstable_by_key(|group| (Reverse(group.goroutines), group.id));
         for (key, values) in self.judge.rules.labels().iter().zip(&self.labels) {
-            let key: Arc<str> = names::cut_middle(key).into();
+            let key: Arc<str> = names::cut_middle(key.as_str()).into();
             let named = values.named().into_iter();
             tally
                 .labels
@@ -277,6 +296,10 @@ impl Collector {
 
     /// The groups, those with the same revealed wait reason made one.
     fn merged(&mut self) -> Vec<Counted> {
+        let hidden = |group: &Counted| matches!(group.key.wait, Pending::Hidden(_));
+        if !self.groups.iter().any(hidden) {
+            return std::mem::take(&mut self.groups);
+        }
         let mut merged: Vec<Counted> = Vec::with_capacity(self.groups.len());
         let mut index: BTreeMap<(usize, NameId, NameId), usize> = BTreeMap::new();
         for group in std::mem::take(&mut self.groups) {
@@ -543,7 +566,7 @@ impl Counted {
             (&mut self.entries, &other.entries),
             (&mut self.creators, &other.creators),
         ] {
-            for &(frame, count) in &theirs.0 {
+            for (frame, count) in theirs.iter() {
                 mine.add(frame, count);
             }
         }

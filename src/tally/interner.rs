@@ -15,6 +15,11 @@ use crate::profile::{FrameId, FrameText};
 const MAX_FUNCTIONS: usize = 1 << 17;
 const MAX_TEXT_BYTES: usize = 16 << 20;
 
+/// As many functions as stand in the stacks of most services, and as much text: tables that grow leave behind what they
+/// grew out of.
+const ORDINARY_FUNCTIONS: usize = 112;
+const ORDINARY_TEXT_BYTES: usize = 16 << 10;
+
 /// The frames of a profile. Text is kept and judged once for each function of a file, of which there are far fewer than
 /// frames; a frame is the number of its function and its line, and takes no room.
 #[derive(Debug)]
@@ -70,11 +75,11 @@ impl Frames {
 
     pub(super) fn new() -> Self {
         Self {
-            text: Vec::new(),
-            functions: Vec::new(),
-            files: Vec::new(),
-            function_index: HashTable::new(),
-            file_index: HashTable::new(),
+            text: Vec::with_capacity(ORDINARY_TEXT_BYTES),
+            functions: Vec::with_capacity(ORDINARY_FUNCTIONS),
+            files: Vec::with_capacity(ORDINARY_FUNCTIONS),
+            function_index: HashTable::with_capacity(ORDINARY_FUNCTIONS),
+            file_index: HashTable::with_capacity(ORDINARY_FUNCTIONS),
             hasher: RandomState::default(),
             judged: 0,
             last: 0,
@@ -256,8 +261,8 @@ impl Names {
 
     pub(super) fn new() -> Self {
         let mut names = Self {
-            names: Vec::new(),
-            index: HashTable::new(),
+            names: Vec::with_capacity(ORDINARY_FUNCTIONS),
+            index: HashTable::with_capacity(ORDINARY_FUNCTIONS),
             hasher: RandomState::default(),
         };
         names.intern("");

@@ -255,7 +255,7 @@ impl Population {
             expected.leaked += if leaked { group.count } else { 0 };
             for (_, value) in group.labels.iter().filter(|(key, _)| key == LABEL) {
                 let visible = String::from_utf8_lossy(value).replace(char::is_control, "\u{fffd}");
-                let value = cut_middle(&visible);
+                let value = cut_middle(&visible).into_owned();
                 *expected.labels.entry(value).or_default() += group.count;
             }
         }
@@ -571,7 +571,7 @@ fn call(choices: &mut Choices<'_>) -> Call {
     Call {
         symbol,
         text,
-        shown: cut_middle(&shown),
+        shown: cut_middle(&shown).into_owned(),
         kind,
         file: file.to_owned(),
         line: 1 + u32::try_from(choices.below(2)).unwrap() * 400,

@@ -45,20 +45,24 @@ impl Refused {
     }
 }
 
-/// Lets a request pass, or answers it. No path is excluded.
+/// Lets a request pass, or answers it; whatever the answer is, it carries the headers that all do. No path is excluded.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().map(|peer| who(peer.0));
-    match judge(&app, credentials(request.headers()), peer).await {
+    let mut response = match judge(&app, credentials(request.headers()), peer).await {
         None => next.run(request).await,
         Some(refused) => {
             app.metrics.web_refused(refused.as_str());
             refuse(refused)
         }
-    }
+    };
+    let headers = response.headers_mut();
+    answer::harden(headers);
+    set_headers(&app, headers);
+    response
 }
 
 /// Sets the headers of the web configuration, in place of the exporter's own.
-pub(crate) fn set_headers(app: &App, headers: &mut HeaderMap) {
+fn set_headers(app: &App, headers: &mut HeaderMap) {
     for (name, value) in &app.web.current.load().headers {
         match value {
             Some(value) => drop(headers.insert(name, value.clone())),

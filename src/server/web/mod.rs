@@ -27,7 +27,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-pub(super) use guard::{Refused, guard, set_headers};
+pub(super) use guard::{Refused, guard};
 
 use self::files::{Reader, Trace};
 use self::rate::Bucket;

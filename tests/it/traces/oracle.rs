@@ -148,7 +148,9 @@ impl Counted {
                     let (creator, entry) = (frames(cells[3]), frames(cells[4]));
                     let leaf = |frames: &[Frame<'_>]| {
                         let first = frames.first();
-                        first.map_or_else(String::new, |(function, _)| display(function.as_bytes()))
+                        first.map_or_else(String::new, |(function, _)| {
+                            display(function.as_bytes()).into_owned()
+                        })
                     };
                     let (_, _, app) = key(&rules, "syscall", "", cells[3]);
                     let mut names = [leaf(&creator), app, leaf(&entry)];
@@ -202,7 +204,7 @@ fn key(rules: &Rules, kind: &str, word: &str, stack: &str) -> Key {
         _ => Leaf::Cut,
     };
     let class = rules.stack(leaf, frames.len(), |at| classes[at]);
-    let name = |at: Option<usize>| at.map(|at| display(frames[at].0.as_bytes()));
+    let name = |at: Option<usize>| at.map(|at| display(frames[at].0.as_bytes()).into_owned());
     let told = match class.wait {
         Wait::Known(told) | Wait::Stated(told) => told,
         Wait::Hidden(_) => WaitReason::Unknown,
