@@ -21,11 +21,6 @@ use crate::server::web::Web;
 use crate::server::{App, ServeOptions, discover, router};
 use crate::target::Target;
 
-/// Threads that see to connections. Between two waits they work for some ten microseconds, and one is enough for more than a
-/// thousand probes a second; a second would mostly be woken to find nothing. What takes longer than a small profile has
-/// threads of its own, as many at once as there are processors.
-const CONNECTION_THREADS: usize = 1;
-
 /// How long work that was begun outside of requests, such as a snapshot being written, gets to finish at the end.
 const FINISH: Duration = Duration::from_secs(5);
 
@@ -39,7 +34,6 @@ pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
     let sockets = arguments.web_systemd_socket.then(systemd::sockets);
     let sockets = sockets.transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(CONNECTION_THREADS)
         .enable_all()
         .build()
         .context("the runtime cannot be started")?;

@@ -67,8 +67,7 @@ impl Families {
         out.push('\n');
     }
 
-    /// Makes room for so many samples of a metric, at least one of which follows: text that grows leaves behind what it grew
-    /// out of.
+    /// Makes room for so many samples of a metric: text that grows is copied each time.
     pub(super) fn expect(&mut self, metric: Metric, samples: usize) {
         if let Some(family) = self.family(metric) {
             family.samples.reserve(samples.saturating_mul(SAMPLE_BYTES));
@@ -99,7 +98,11 @@ impl Families {
             2 * name.len() + help.len() + family.samples.len() + 40
         };
         let mut out = String::with_capacity(self.families.iter().map(length).sum());
-        for family in &self.families {
+        for family in self
+            .families
+            .iter()
+            .filter(|family| !family.samples.is_empty())
+        {
             let Metric {
                 name, kind, help, ..
             } = family.metric;

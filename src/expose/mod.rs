@@ -115,11 +115,9 @@ impl Exposition {
         self.waits(extra, tally);
         self.leaks(extra, tally);
         let groups = shown(tally, selection).count();
-        if groups > 0 {
-            self.families.expect(metrics::GROUP_INFO, groups);
-            if !tally.summary.leaked_only {
-                self.families.expect(metrics::GROUP_GOROUTINES, groups);
-            }
+        self.families.expect(metrics::GROUP_INFO, groups);
+        if !tally.summary.leaked_only {
+            self.families.expect(metrics::GROUP_GOROUTINES, groups);
         }
         for group in shown(tally, selection) {
             self.group(extra, group, tally.summary.leaked_only);

@@ -102,7 +102,7 @@ pub(super) fn internal(error: &dyn std::error::Error) -> Response {
     )
 }
 
-/// Headers every answer carries: nothing here is to be framed, sniffed, cached, or told to other sites.
+/// Headers every answer of the router carries: nothing here is to be framed, sniffed, cached, or told to other sites.
 pub(super) fn harden(headers: &mut HeaderMap) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // With no-referrer, browsers would hide from the exporter itself that its own pages send its forms.

@@ -67,6 +67,6 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&app), crowd::bound))
         .with_state(Arc::clone(&app));
     prefix::under(&prefix, routes)
-        // Outermost: nothing is answered to who may not ask.
+        // Outermost: nothing is answered to those who may not ask.
         .layer(from_fn_with_state(app, web::guard))
 }

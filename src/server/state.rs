@@ -64,7 +64,7 @@ pub struct App {
     /// Places of answers.
     pub(super) answers: Arc<Semaphore>,
     /// Places of static targets in answers.
-    pub(super) swept: Arc<Semaphore>,
+    pub(super) swept: Semaphore,
     /// Lines about targets.
     pub(super) quiet: Quiet,
     /// Places to keep profiles.
@@ -169,7 +169,7 @@ impl App {
             )),
             flights: Flights::default(),
             answers: Arc::new(Semaphore::new(MAX_ANSWERS)),
-            swept: Arc::new(Semaphore::new(MAX_SWEPT)),
+            swept: Semaphore::new(MAX_SWEPT),
             quiet: Quiet::new(Instant::now()),
             keeping: Arc::new(Semaphore::new(MAX_KEEPING)),
             tidied: Mutex::new(None),

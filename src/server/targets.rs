@@ -6,7 +6,6 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
 use hyper::body::Body as _;
-use tokio::task::spawn_blocking;
 
 use super::answer;
 use super::request::{ModuleSet, RequestError, budget, echo};
@@ -36,7 +35,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
         return answer::busy();
     };
     let swept = u32::try_from(asked.len()).unwrap_or(u32::MAX);
-    let Ok(swept) = Arc::clone(&app.swept).try_acquire_many_owned(swept) else {
+    let Ok(_swept) = app.swept.try_acquire_many(swept) else {
         return answer::all_targets();
     };
     let mut jobs = Vec::with_capacity(asked.len());
@@ -71,24 +70,13 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
         .iter()
         .map(|asked| run(asked, || Some(Admission::Waits)));
     let outcomes = join_all(probes).await;
-    let answered = jobs.iter().zip(outcomes);
-    let answered = answered.filter_map(|((target, ..), outcome)| Some((labels(target), outcome?)));
-    let answered: Vec<_> = answered.collect();
-    let headers = request.headers().clone();
-    // Thousands of targets make tens of megabytes, which nobody else should wait for.
-    let writing = spawn_blocking(move || {
-        let mut exposition = Exposition::default();
-        for (labels, outcome) in &answered {
-            exposition.probe(labels, outcome);
+    let mut exposition = Exposition::default();
+    for ((target, _, _), outcome) in jobs.iter().zip(&outcomes) {
+        if let Some(outcome) = outcome {
+            exposition.probe(&labels(target), outcome);
         }
-        drop(answered);
-        let response = answer::exposition(&headers, exposition.render());
-        drop(swept);
-        response
-    });
-    writing
-        .await
-        .unwrap_or_else(|panicked| answer::internal(&panicked))
+    }
+    answer::exposition(request.headers(), exposition.render())
 }
 
 /// The targets asked for: all of them, or the one of the parameter `target`, in any spelling.

@@ -21,7 +21,7 @@ use crate::profile::{Facts, FrameId, FrameText, HiddenId, Sink, Stack, StackId, 
 
 /// The most groups kept apart; goroutines of further ones are counted in [`Tally::unlisted`].
 pub(super) const MAX_GROUPS: usize = 1 << 14;
-/// As many groups as most services have at most: tables that grow leave behind what they grew out of.
+/// Room for the groups of most services: a table that grows is copied each time.
 const ORDINARY_GROUPS: usize = 56;
 /// The most locations, entries and creators kept for one group, among which the most frequent one is found.
 const MAX_ALTERNATIVES: usize = 32;

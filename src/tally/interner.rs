@@ -15,8 +15,7 @@ use crate::profile::{FrameId, FrameText};
 const MAX_FUNCTIONS: usize = 1 << 17;
 const MAX_TEXT_BYTES: usize = 16 << 20;
 
-/// As many functions as stand in the stacks of most services, and as much text: tables that grow leave behind what they
-/// grew out of.
+/// Room for the functions in the stacks of most services, and for their text: a table that grows is copied each time.
 const ORDINARY_FUNCTIONS: usize = 112;
 const ORDINARY_TEXT_BYTES: usize = 16 << 10;
 

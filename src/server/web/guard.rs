@@ -45,7 +45,7 @@ impl Refused {
     }
 }
 
-/// Lets a request pass, or answers it; whatever the answer is, it carries the headers that all do. No path is excluded.
+/// Lets a request pass, or answers it; either way the answer gets the headers of all. No path is excluded.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().map(|peer| who(peer.0));
     let mut response = match judge(&app, credentials(request.headers()), peer).await {
