@@ -45,7 +45,7 @@ pub(super) fn inflate(
     loop {
         piece.clear();
         let before = inflater.total_in();
-        // It reads the end of a member itself, and copies nothing of the last piece for more to look back at.
+        // The inflater reads the end of a member itself, and copies nothing of the last piece for more to look back at.
         let status = inflater.decompress_vec(rest, &mut piece, FlushDecompress::Finish);
         let taken = usize::try_from(inflater.total_in() - before).unwrap_or(usize::MAX);
         rest = rest.get(taken..).unwrap_or_default();
@@ -216,6 +216,54 @@ mod tests {
         });
         assert_eq!((out, end), (content.len(), Ok(End::Clean)));
         assert!(pieces <= out / LEAST_PIECE_BYTES + 1, "{pieces}");
+    }
+
+    #[test]
+    fn what_a_header_may_hold_is_passed_over_and_what_it_may_not_is_cut() {
+        let mut writer = flate2::GzBuilder::new()
+            .extra("more")
+            .filename("goroutine")
+            .comment("of a program")
+            .write(Vec::new(), flate2::Compression::fast());
+        writer.write_all(b"content").unwrap();
+        let body = writer.finish().unwrap();
+        assert_eq!(body[3], 0b0001_1100, "extra field, name and comment");
+        assert_eq!(inflated(&body, 7), (b"content".to_vec(), Ok(End::Clean)));
+        let plain = gzip(b"content");
+        // Another method than deflate, and a flag that RFC 1952 keeps for later.
+        for (at, value) in [(2, 7), (3, 0x20)] {
+            let mut odd = plain.clone();
+            odd[at] = value;
+            assert_eq!(inflated(&odd, 100), (Vec::new(), Ok(End::Cut)), "{at}");
+        }
+    }
+
+    #[test]
+    fn what_comes_before_damage_is_handed_out() {
+        let mut seed = 1_u32;
+        let random = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            b'a' + u8::try_from(seed >> 28).unwrap()
+        };
+        let content: Vec<u8> = std::iter::repeat_with(random)
+            .take(4 * PIECE_BYTES)
+            .collect();
+        let body = gzip(&content);
+        // The checksum, behind many pieces; then a length that is not the content's.
+        for from_end in [8, 4] {
+            let mut wrong = body.clone();
+            let at = wrong.len() - from_end;
+            wrong[at] ^= 1;
+            assert_eq!(inflated(&wrong, 1 << 20), (content.clone(), Ok(End::Cut)));
+        }
+        // Whatever is made of bits that are others, it ends, and what came before them was right.
+        for at in (body.len() / 2..body.len() / 2 + 200).step_by(7) {
+            let mut wrong = body.clone();
+            wrong[at] ^= 0x55;
+            let (out, end) = inflated(&wrong, 1 << 20);
+            assert_ne!(end, Ok(End::Clean), "{at}");
+            assert_eq!(out[..PIECE_BYTES], content[..PIECE_BYTES], "{at}");
+        }
     }
 
     #[test]

@@ -178,6 +178,13 @@ mod tests {
     }
 
     #[test]
+    fn a_family_without_samples_is_left_out() {
+        let mut families = Families::default();
+        families.expect(crate::expose::metrics::GROUP_INFO, 0);
+        assert_eq!(families.render(), "");
+    }
+
+    #[test]
     fn numbers_read_back_as_the_same() {
         let check = |number: f64, expected: &str| {
             let mut out = String::new();
