@@ -2,6 +2,9 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use goroutine_exporter::cli::{self, Command};
 use goroutine_exporter::commands::{check, demo, diff, godebug, inspect, serve};
@@ -11,6 +14,9 @@ use mimalloc::MiMalloc;
 /// target is tracked: this one does not scatter those. `cargo bench --bench capacity` shows the difference.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// How long the last words wait to be read.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let mut out = io::stdout().lock();
@@ -58,9 +64,20 @@ fn exit_or(done: Result<u8, impl Into<anyhow::Error>>, failure: u8) -> ExitCode 
         Ok(status) => ExitCode::from(status),
         Err(error) if inspect::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to tell it to when standard error is gone.
-            drop(writeln!(io::stderr(), "goroutine_exporter: {error:#}"));
+            say(format!("goroutine_exporter: {error:#}\n"));
             ExitCode::from(failure)
         }
+    }
+}
+
+/// Says it on standard error. The end of the program waits for a while for who reads there, and not at all when it is gone.
+fn say(line: String) {
+    let (said, told) = mpsc::channel();
+    let saying = move || {
+        drop(io::stderr().write_all(line.as_bytes()));
+        said.send(()).ok();
+    };
+    if thread::Builder::new().spawn(saying).is_ok() {
+        told.recv_timeout(PATIENCE).ok();
     }
 }

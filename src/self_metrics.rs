@@ -91,12 +91,39 @@ metrics! {
         "Bytes of all snapshots that are kept.";
     STORAGE_SKIPPED = Gauge "goroutine_exporter_storage_skipped_files" []
         "Files in the folder of snapshots that were not written by the exporter, or cut or replaced since, and are left alone.";
+    LOG_DROPPED = Counter "goroutine_exporter_log_lines_dropped_total" []
+        "Lines of the log that were left out, since nobody read those before them or they could not be written.";
     WEB_RELOAD_SUCCESSFUL = Gauge "goroutine_exporter_web_config_last_reload_successful" []
         "Whether the web configuration, and the certificates it names, were read without error the last time they changed: 1 or 0. 1 without one.";
     WEB_RELOAD_TIMESTAMP = Gauge "goroutine_exporter_web_config_last_reload_success_timestamp_seconds" []
         "When the web configuration was last read without error, in seconds since 1970.";
     WEB_REFUSED = Counter "goroutine_exporter_web_requests_refused_total" ["reason"]
         "Requests turned away by the web configuration: for want of credentials, or since too many passwords were being compared (busy) or more came than the rate allows (rate).";
+}
+
+/// Lines of the log that were left out: a counter, the same in each copy.
+#[derive(Clone, Debug)]
+pub struct LogLines(IntCounter);
+
+impl LogLines {
+    /// None so far.
+    ///
+    /// # Errors
+    /// Only for a fault of the program's own.
+    pub fn new() -> Result<Self, SelfMetricsError> {
+        Ok(Self(IntCounter::with_opts(opts(LOG_DROPPED))?))
+    }
+
+    /// Counts one more.
+    pub fn add(&self) {
+        self.0.inc();
+    }
+
+    /// How many they are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.get()
+    }
 }
 
 /// The metrics could not be set up or written; this is a fault of the program's own.
@@ -148,12 +175,13 @@ pub struct RunningProbe {
 }
 
 impl SelfMetrics {
-    /// All metrics at zero, those without variable labels visible at once.
+    /// All metrics at zero, those without variable labels visible at once; `log_lines` is counted elsewhere and shown here.
     ///
     /// # Errors
     /// Only for a fault of the program's own.
-    pub fn new() -> Result<Self, SelfMetricsError> {
+    pub fn new(log_lines: LogLines) -> Result<Self, SelfMetricsError> {
         let registry = Registry::new();
+        registry.register(Box::new(log_lines.0))?;
         let build_info = IntGaugeVec::new(opts(BUILD_INFO), BUILD_INFO.labels)?;
         build_info
             .with_label_values(&[env!("CARGO_PKG_VERSION")])

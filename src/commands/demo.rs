@@ -19,7 +19,9 @@ use super::{log, serve};
 use crate::cli::{DemoArgs, LogArgs, LogFormat};
 use crate::config::ConfigHandle;
 use crate::demo::{self, story};
+use crate::self_metrics::LogLines;
 use crate::server::listen::{DRAIN, ListenLimits, PATIENCE, serve as serve_router};
+use crate::server::web::Web;
 use crate::server::{App, ServeOptions, router};
 use crate::target::Target;
 
@@ -37,10 +39,12 @@ const HISTORY: usize = 100;
 /// # Errors
 /// When it cannot start, most often since an address is taken.
 pub fn run(arguments: &DemoArgs, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
-    log::start(LogArgs {
+    let log_lines = LogLines::new()?;
+    let log = LogArgs {
         level: arguments.log_level,
         format: LogFormat::Logfmt,
-    });
+    };
+    let _log = log::start(log, log_lines.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -53,12 +57,13 @@ pub fn run(arguments: &DemoArgs, out: &mut (impl Write + Send)) -> anyhow::Resul
                 let signal = signals.next().await;
                 info!(signal, "stopping");
             };
-            run_until(arguments, stop, out).await
+            run_until(arguments, log_lines, stop, out).await
         })
 }
 
 async fn run_until(
     arguments: &DemoArgs,
+    log_lines: LogLines,
     stop: impl Future<Output = ()>,
     out: &mut (impl Write + Send),
 ) -> anyhow::Result<()> {
@@ -89,6 +94,8 @@ async fn run_until(
     let app = App::new(
         ConfigHandle::load(None, vec![target])?,
         options,
+        Web::open(None)?,
+        log_lines,
         SystemTime::now(),
     )?;
     let exporter = router(app);
@@ -246,7 +253,7 @@ mod tests {
         let stop = async move { enough.notified().await };
         tokio::time::timeout(
             Duration::from_secs(30),
-            run_until(&arguments, stop, &mut out),
+            run_until(&arguments, LogLines::new().unwrap(), stop, &mut out),
         )
         .await
         .unwrap()

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::{log, systemd};
 use crate::cli::{ListenAddress, ServeArgs};
 use crate::config::{ConfigHandle, Overrides};
+use crate::self_metrics::LogLines;
 use crate::server::listen::{DRAIN, Drained, ListenLimits, PATIENCE, serve};
 use crate::server::web::Web;
 use crate::server::{App, ServeOptions, discover, router};
@@ -29,7 +30,8 @@ const FINISH: Duration = Duration::from_secs(5);
 /// # Errors
 /// When it cannot start: a configuration that is wrong, an address that is taken. When a second signal ended it.
 pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
-    log::start(arguments.log);
+    let log_lines = LogLines::new()?;
+    let _log = log::start(arguments.log, log_lines.clone())?;
     raise_file_limit();
     let sockets = arguments.web_systemd_socket.then(systemd::sockets);
     let sockets = sockets.transpose()?;
@@ -52,7 +54,7 @@ pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
         };
         let stopped = async { drop(stopped.await) };
         tokio::select! {
-            ended = serve_until(arguments, sockets, hangup, stopped) => (ended, FINISH),
+            ended = serve_until(arguments, log_lines, sockets, hangup, stopped) => (ended, FINISH),
             signal = twice => {
                 let error = anyhow!("a second signal, {signal}, ended it before every request was answered");
                 (Err(error), Duration::ZERO)
@@ -100,6 +102,7 @@ impl Signals {
 /// Listens, then answers until `stop` ends and the requests in flight are answered.
 async fn serve_until(
     arguments: &ServeArgs,
+    log_lines: LogLines,
     sockets: Option<Vec<std::net::TcpListener>>,
     hangup: Signal,
     stop: impl Future<Output = ()>,
@@ -124,7 +127,8 @@ async fn serve_until(
     let prefix = options.prefix.clone();
     let web = Web::open(arguments.web_config_file.as_deref())?;
     let scheme = if web.is_tls() { "https" } else { "http" };
-    let app = App::guarded(handle, options, Arc::clone(&web), SystemTime::now())?;
+    let shared = Arc::clone(&web);
+    let app = App::new(handle, options, shared, log_lines, SystemTime::now())?;
     info!(version = env!("CARGO_PKG_VERSION"), "starting");
     for address in addresses {
         info!(%address, url = %format_args!("{scheme}://{address}{prefix}"), "listening");
@@ -356,7 +360,11 @@ mod tests {
         let hangup = signal(SignalKind::hangup()).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(async move {
-            serve_until(&arguments, None, hangup, async move { drop(stopped.await) }).await
+            let log_lines = LogLines::new().unwrap();
+            serve_until(&arguments, log_lines, None, hangup, async move {
+                drop(stopped.await);
+            })
+            .await
         });
         let deadline = tokio::time::Instant::now() + SOON;
         let mut stream = loop {

@@ -33,7 +33,7 @@ fn names_follow_the_rules() {
 
 #[test]
 fn every_metric_of_the_table_is_written_from_the_start() {
-    let metrics = SelfMetrics::new().unwrap();
+    let metrics = SelfMetrics::new(LogLines::new().unwrap()).unwrap();
     metrics.expect_modules(["default"]);
     metrics.expect_refusals(["not_allowed"]);
     metrics.expect_triggers(Trigger::ALL);
@@ -58,7 +58,7 @@ fn every_metric_of_the_table_is_written_from_the_start() {
 
 #[test]
 fn a_finished_probe_is_counted_by_its_result() {
-    let metrics = Arc::new(SelfMetrics::new().unwrap());
+    let metrics = Arc::new(SelfMetrics::new(LogLines::new().unwrap()).unwrap());
     let running = metrics.probe_started("default");
     has(&metrics, "goroutine_exporter_probes_in_flight 1");
     running.finish(&failed(DecodeError::TooLarge { limit: 9 }.into(), 100));
@@ -85,7 +85,7 @@ fn a_finished_probe_is_counted_by_its_result() {
 
 #[test]
 fn each_profile_is_counted_when_it_was_asked_for() {
-    let metrics = Arc::new(SelfMetrics::new().unwrap());
+    let metrics = Arc::new(SelfMetrics::new(LogLines::new().unwrap()).unwrap());
     let reading = |fresh, failure| Reading {
         body_bytes: Some(50),
         failure,
@@ -123,7 +123,7 @@ fn each_profile_is_counted_when_it_was_asked_for() {
 
 #[test]
 fn a_dropped_probe_is_counted_as_canceled() {
-    let metrics = Arc::new(SelfMetrics::new().unwrap());
+    let metrics = Arc::new(SelfMetrics::new(LogLines::new().unwrap()).unwrap());
     drop(metrics.probe_started("default"));
     has(&metrics, "goroutine_exporter_probes_in_flight 0");
     has(
@@ -134,7 +134,7 @@ fn a_dropped_probe_is_counted_as_canceled() {
 
 #[test]
 fn a_failed_reload_keeps_the_time_of_the_last_good_one() {
-    let metrics = SelfMetrics::new().unwrap();
+    let metrics = SelfMetrics::new(LogLines::new().unwrap()).unwrap();
     metrics.reload_succeeded(SystemTime::UNIX_EPOCH + Duration::from_secs(1000));
     metrics.reload_failed();
     has(
@@ -149,7 +149,7 @@ fn a_failed_reload_keeps_the_time_of_the_last_good_one() {
 
 #[test]
 fn refusals_and_unknown_modules() {
-    let metrics = SelfMetrics::new().unwrap();
+    let metrics = SelfMetrics::new(LogLines::new().unwrap()).unwrap();
     metrics.target_refused("not_allowed");
     metrics.unknown_module();
     metrics.probe_rejected("default");

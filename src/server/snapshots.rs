@@ -59,46 +59,49 @@ struct Fact<'e> {
 /// `GET /snapshots`: all of them, newest first, or those of the parameter `target`, as it prints.
 pub(super) async fn list(State(app): State<Arc<App>>, headers: HeaderMap, uri: Uri) -> Response {
     let query = uri.query().unwrap_or_default();
-    let links = Links::new(&app.options.base, 0);
-    let mut page = ListPage {
-        links: &links,
-        storage: false,
-        downloads: may_download(&app),
-        entries: Vec::new(),
-        target: "",
-        now: SystemTime::now(),
-    };
     let form = form(&headers, query);
     let Some(store) = app.live().store.clone() else {
         return match form {
-            Form::Page => answer::large_page(&headers, page.render()),
+            Form::Page => listed(&app, None, None, form, &headers),
             _ => off(),
         };
     };
-    // The list can be long; as many may be in the making as probes.
-    let Ok(_request) = app.requests.try_acquire() else {
-        return answer::busy();
-    };
-    let mut entries = store.list();
-    let target = parameter(query, "target");
     // An empty field of the form asks for all of them.
-    if let Some(target) = target.as_deref().filter(|target| !target.is_empty()) {
+    let target = parameter(query, "target").filter(|target| !target.is_empty());
+    let asked = Arc::clone(&app);
+    // The list can be long.
+    made(&app, move || {
+        listed(&asked, Some(&store), target.as_deref(), form, &headers)
+    })
+    .await
+}
+
+fn listed(
+    app: &App,
+    store: Option<&Arc<Store>>,
+    target: Option<&str>,
+    form: Form,
+    headers: &HeaderMap,
+) -> Response {
+    let mut entries = store.map_or_else(Vec::new, |store| store.list());
+    if let Some(target) = target {
         // In any spelling; what is no target matches as it is.
         let printed = target.parse::<Target>();
         let printed = printed.as_ref().map_or(target, Target::as_str);
         entries.retain(|entry| entry.target == printed);
     }
-    match form {
-        Form::Page => {
-            page.storage = true;
-            page.entries = entries;
-            page.target = target.as_deref().unwrap_or_default();
-            answer::large_page(&headers, page.render())
-        }
-        Form::Any | Form::Json | Form::Raw => {
-            Json(entries.iter().map(fact).collect::<Vec<_>>()).into_response()
-        }
+    if form != Form::Page {
+        return Json(entries.iter().map(fact).collect::<Vec<_>>()).into_response();
     }
+    let page = ListPage {
+        links: &Links::new(&app.options.base, 0),
+        storage: store.is_some(),
+        downloads: may_download(app),
+        entries,
+        target: target.unwrap_or_default(),
+        now: SystemTime::now(),
+    };
+    answer::large_page(headers, page.render())
 }
 
 /// `GET /snapshots/{id}`: what is known of it, or the profile itself.
@@ -119,11 +122,11 @@ pub(super) async fn show(
             let against = parameter(uri.query().unwrap_or_default(), "against");
             let against = against.filter(|id| !id.is_empty());
             let shown = Arc::clone(&app);
-            let make = move || page(&shown, &store, &id, against.as_deref());
-            match made(&app, make).await {
-                Ok(page) => answer::large_page(&headers, page),
-                Err(answer) => answer,
-            }
+            let make = move || {
+                let page = page(&shown, &store, &id, against.as_deref());
+                answer::large_page(&headers, page)
+            };
+            made(&app, make).await
         }
         Form::Any | Form::Json => Json(fact(&entry)).into_response(),
         Form::Raw if !may_download(&app) => {

@@ -23,7 +23,7 @@ use crate::fetch::FetchBuildError;
 use crate::follow::Followers;
 use crate::history::History;
 use crate::policy::RefusalReason;
-use crate::self_metrics::{SelfMetrics, SelfMetricsError};
+use crate::self_metrics::{LogLines, SelfMetrics, SelfMetricsError};
 use crate::snapshots::Trigger;
 use crate::tracker::{Tracker, TrackerLimits};
 
@@ -64,7 +64,7 @@ pub struct App {
     /// Places of answers.
     pub(super) answers: Arc<Semaphore>,
     /// Places of static targets in answers.
-    pub(super) swept: Semaphore,
+    pub(super) swept: Arc<Semaphore>,
     /// Lines about targets.
     pub(super) quiet: Quiet,
     /// Places to keep profiles.
@@ -128,30 +128,19 @@ pub enum StartError {
 }
 
 impl App {
-    /// The exporter with the configuration in `handle` in force, for whoever asks.
+    /// The exporter with the configuration in `handle` in force, for whom `web` lets in. It shows `log_lines` with its metrics.
     ///
     /// # Errors
     /// When the configuration cannot be used.
     pub fn new(
         handle: ConfigHandle,
         options: ServeOptions,
-        now: SystemTime,
-    ) -> Result<Arc<Self>, StartError> {
-        Self::guarded(handle, options, Web::open(None)?, now)
-    }
-
-    /// The same, for whom `web` lets in.
-    ///
-    /// # Errors
-    /// As [`App::new`].
-    pub fn guarded(
-        handle: ConfigHandle,
-        options: ServeOptions,
         web: Arc<Web>,
+        log_lines: LogLines,
         now: SystemTime,
     ) -> Result<Arc<Self>, StartError> {
         let config = handle.current();
-        let metrics = SelfMetrics::new()?;
+        let metrics = SelfMetrics::new(log_lines)?;
         let (discovery, found) = rediscover(Discovery::default(), &config, &metrics);
         let live = Live::build(config, &options, None, found)?;
         metrics.expect_refusals(RefusalReason::ALL.iter().map(|reason| reason.as_str()));
@@ -169,7 +158,7 @@ impl App {
             )),
             flights: Flights::default(),
             answers: Arc::new(Semaphore::new(MAX_ANSWERS)),
-            swept: Semaphore::new(MAX_SWEPT),
+            swept: Arc::new(Semaphore::new(MAX_SWEPT)),
             quiet: Quiet::new(Instant::now()),
             keeping: Arc::new(Semaphore::new(MAX_KEEPING)),
             tidied: Mutex::new(None),
@@ -410,7 +399,8 @@ mod tests {
         let (file, web) = (write("exporter.yml", ""), write("web.yml", ""));
         let handle = ConfigHandle::load(Some(file), Vec::new()).unwrap();
         let web = Web::open(Some(&web)).unwrap();
-        let app = App::guarded(handle, ServeOptions::plain(), web, SystemTime::now()).unwrap();
+        let (options, log_lines) = (ServeOptions::plain(), LogLines::new().unwrap());
+        let app = App::new(handle, options, web, log_lines, SystemTime::now()).unwrap();
         app.on_reload(|step| TOLD.lock().unwrap().push(step));
         let check = |exporter: &str, web: &str, current: bool| {
             write("exporter.yml", exporter);

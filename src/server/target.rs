@@ -39,11 +39,9 @@ pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Respo
     };
     let query = request.uri().query().unwrap_or_default();
     let against = parameter(query, "against").filter(|id| !id.is_empty());
-    let page = made(&app, move || page(&asked, &outcome, against.as_deref())).await;
-    match page {
-        Ok(page) => answer::large_page(request.headers(), page),
-        Err(answer) => answer,
-    }
+    let headers = request.headers().clone();
+    let make = move || answer::large_page(&headers, page(&asked, &outcome, against.as_deref()));
+    made(&app, make).await
 }
 
 /// `GET /target/profile?target=&module=`: the profile itself, as the target sends it now.
@@ -77,25 +75,27 @@ pub(super) async fn profile(State(app): State<Arc<App>>, request: Request) -> Re
     attachment(&outcome.target, &taken, Body::from(body))
 }
 
-/// Makes a page on a processor of its own, holding one of the places for requests meanwhile.
+/// Makes an answer that can be large on a processor of its own, holding one of the places for requests meanwhile.
 pub(super) async fn made(
     app: &Arc<App>,
-    make: impl FnOnce() -> Markup + Send + 'static,
-) -> Result<Markup, Response> {
+    make: impl FnOnce() -> Response + Send + 'static,
+) -> Response {
     let Ok(request) = Arc::clone(&app.requests).try_acquire_owned() else {
-        return Err(answer::busy());
+        return answer::busy();
     };
     let live = app.live();
     let bench = tokio::time::timeout(MAX_BLOCKING_WAIT, live.gate.bench()).await;
     let Ok(Some(bench)) = bench else {
-        return Err(answer::busy());
+        return answer::busy();
     };
     let making = spawn_blocking(move || {
-        let page = make();
+        let answer = make();
         drop((bench, request));
-        page
+        answer
     });
-    making.await.map_err(|error| answer::internal(&error))
+    making
+        .await
+        .unwrap_or_else(|error| answer::internal(&error))
 }
 
 fn page(asked: &Asked, outcome: &ProbeOutcome, against: Option<&str>) -> Markup {

@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
 use hyper::body::Body as _;
+use tokio::task::spawn_blocking;
 
 use super::answer;
 use super::request::{ModuleSet, RequestError, budget, echo};
@@ -31,11 +32,11 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
         Err(error) => return error.into_response(),
     };
     // One request for all of them; their probes take their places among all probes one by one.
-    let Ok(_request) = Arc::clone(&app.requests).try_acquire_owned() else {
+    let Ok(request_place) = Arc::clone(&app.requests).try_acquire_owned() else {
         return answer::busy();
     };
     let swept = u32::try_from(asked.len()).unwrap_or(u32::MAX);
-    let Ok(_swept) = app.swept.try_acquire_many(swept) else {
+    let Ok(swept) = Arc::clone(&app.swept).try_acquire_many_owned(swept) else {
         return answer::all_targets();
     };
     let mut jobs = Vec::with_capacity(asked.len());
@@ -70,13 +71,24 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
         .iter()
         .map(|asked| run(asked, || Some(Admission::Waits)));
     let outcomes = join_all(probes).await;
-    let mut exposition = Exposition::default();
-    for ((target, _, _), outcome) in jobs.iter().zip(&outcomes) {
-        if let Some(outcome) = outcome {
-            exposition.probe(&labels(target), outcome);
+    let labels = jobs.iter().map(|(target, ..)| labels(target));
+    let probed: Vec<_> = labels
+        .zip(outcomes)
+        .filter_map(|(labels, outcome)| Some((labels, outcome?)))
+        .collect();
+    let headers = request.headers().clone();
+    // A second and more for thousands of targets. Their number is bounded by the places that it holds until it is done.
+    let writing = spawn_blocking(move || {
+        let _places = (request_place, swept);
+        let mut exposition = Exposition::default();
+        for (labels, outcome) in &probed {
+            exposition.probe(labels, outcome);
         }
-    }
-    answer::exposition(request.headers(), exposition.render())
+        answer::exposition(&headers, exposition.render())
+    });
+    writing
+        .await
+        .unwrap_or_else(|error| answer::internal(&error))
 }
 
 /// The targets asked for: all of them, or the one of the parameter `target`, in any spelling.

@@ -128,6 +128,7 @@ const MAY_IMPORT: [(&str, &[&str]); 30] = [
             "probe",
             "profile",
             "secret",
+            "self_metrics",
             "server",
             "snapshots",
             "tally",

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -104,6 +104,27 @@ impl Program {
         }
     }
 
+    /// Starts it for who reads its log up to where it says that it listens, and no further.
+    pub(crate) fn start_unread(
+        command: &mut Command,
+    ) -> (Self, SocketAddr, BufReader<ChildStderr>) {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let program = Self {
+            child,
+            said: Arc::default(),
+            readers: Vec::new(),
+        };
+        let mut line = String::new();
+        loop {
+            line.clear();
+            assert!(log.read_line(&mut line).unwrap() > 0, "it has ended");
+            if let Some(address) = listening(&line) {
+                return (program, address, log);
+            }
+        }
+    }
+
     /// What `look` finds in a line, past or to come. Fails when the program ends before, and shows what it said.
     pub(crate) fn line<T>(&self, what: &str, look: impl Fn(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + SOON;
@@ -128,11 +149,7 @@ impl Program {
 
     /// Where the exporter says that it listens.
     pub(crate) fn listening(&self) -> SocketAddr {
-        self.line("address", |line| {
-            let (_, rest) = line.split_once("listening")?;
-            let (_, address) = rest.split_once("address=")?;
-            address.split(' ').next()?.parse().ok()
-        })
+        self.line("address", listening)
     }
 
     /// Everything it wrote so far.
@@ -172,6 +189,13 @@ impl Program {
         }
         status
     }
+}
+
+/// The address in the line that says where a program listens.
+fn listening(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("listening")?;
+    let (_, address) = rest.split_once("address=")?;
+    address.split([' ', '\n']).next()?.parse().ok()
 }
 
 impl Drop for Program {

@@ -1,15 +1,15 @@
 //! The exporter as a server: what it does with scrapers that hang up, hurry or come in crowds, with reloads, and with
 //! signals.
 
-use std::io::Write;
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::http::{Metrics, ask};
-use crate::programs::{Exporter, SOON, probe_path, until};
+use crate::http::{Metrics, ask, get};
+use crate::programs::{Exporter, Program, SOON, command, probe_path, until};
 use crate::servers::{GOROUTINES, Gate, Server, until_closed};
 
 /// Everything by default but the patience: no test here waits for a timeout it does not mean.
@@ -258,4 +258,62 @@ fn a_crowd_is_bounded_at_the_target_and_at_the_door() {
     };
     assert!((count("success") - 8.0).abs() < f64::EPSILON);
     assert!((count("busy") - 192.0).abs() < f64::EPSILON);
+}
+
+/// The exporter, whose log nobody reads any more since it has written where it listens.
+fn unread() -> (Program, SocketAddr, impl Read) {
+    let mut command = command();
+    let flags = [
+        "--web.listen-address",
+        "127.0.0.1:0",
+        "--log.level",
+        "debug",
+    ];
+    Program::start_unread(command.args(flags))
+}
+
+/// Has it log a kilobyte: nothing listens there, and each probe says so.
+fn logs_a_line(address: SocketAddr) {
+    let path = probe_path(&format!("http://127.0.0.1:1/{}", "x".repeat(1000)), &[]);
+    get(address, &path).is(200, "goroutine_probe_success 0");
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let (mut exporter, address, _log) = unread();
+    let dropped = (0..5000).find(|_| {
+        logs_a_line(address);
+        let metrics = Metrics::parse(&get(address, "/metrics").text());
+        let dropped = metrics.value("goroutine_exporter_log_lines_dropped_total", &[]);
+        dropped.unwrap() > 0.0
+    });
+    // A pipe holds 64 kB; beyond it a megabyte waits.
+    assert!(dropped.unwrap() > 700, "{dropped:?}");
+    exporter.signal("TERM");
+    let ended = exporter.wait();
+    assert!(ended.success(), "{ended}");
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_outlive_a_second_signal() {
+    let (mut exporter, address, _log) = unread();
+    let silent = Server::asked(|stream| until_closed(&stream));
+    let mut scraper = TcpStream::connect(address).unwrap();
+    let path = probe_path(&silent.target(), &[]);
+    let patience = "X-Prometheus-Scrape-Timeout-Seconds: 60";
+    write!(
+        scraper,
+        "GET {path} HTTP/1.1\r\nHost: a\r\n{patience}\r\n\r\n"
+    )
+    .unwrap();
+    asked(&silent, 1);
+    for _ in 0..100 {
+        logs_a_line(address);
+    }
+    // Two signals at once may arrive as one.
+    let ended = until("its end", || {
+        exporter.signal("TERM");
+        exporter.ended().then(|| exporter.wait())
+    });
+    assert_eq!(ended.code(), Some(1));
 }

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use super::{log, serve};
 use crate::cli::GodebugArgs;
 use crate::follow::Stream;
+use crate::self_metrics::LogLines;
 use crate::server::listen::{ListenLimits, PATIENCE, serve as serve_router};
 use crate::server::metrics_of;
 
@@ -31,7 +32,7 @@ const CONNECTIONS: usize = 64;
 /// # Errors
 /// When it cannot start, or standard input cannot be read.
 pub fn run(arguments: &GodebugArgs) -> anyhow::Result<()> {
-    log::start(arguments.log);
+    let log = log::start(arguments.log, LogLines::new()?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -41,6 +42,8 @@ pub fn run(arguments: &GodebugArgs) -> anyhow::Result<()> {
     // What reads may wait for ever.
     runtime.shutdown_background();
     ended?;
+    // The table comes after the lines.
+    drop(log);
     let totals = stream.snapshot().totals;
     if arguments.quiet {
         table::write(&totals, &mut io::stdout().lock())?;

@@ -23,6 +23,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::config::ConfigHandle;
 use crate::expose::assert_valid;
+use crate::self_metrics::LogLines;
 
 const PROFILE: &[u8] = include_bytes!("../../../tests/data/go1.26.6/goroutine.debug0.pb.gz");
 const SOON: Duration = Duration::from_secs(20);
@@ -58,7 +59,9 @@ impl Exporter {
         let file = directory.path().join("exporter.yml");
         std::fs::write(&file, yaml).unwrap();
         let handle = ConfigHandle::load(Some(file), Vec::new()).unwrap();
-        let app = App::new(handle, options, std::time::SystemTime::now()).unwrap();
+        let (web, log_lines) = (web::Web::open(None).unwrap(), LogLines::new().unwrap());
+        let now = std::time::SystemTime::now();
+        let app = App::new(handle, options, web, log_lines, now).unwrap();
         Self { app, directory }
     }
 
